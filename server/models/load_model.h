@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a Hugging Face model folder to a CausalLm.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "server/models/causal_lm.h"
+
+namespace prefscore {
+
+struct LoadModelOptions {
+  std::string dtype = "float32";  // "float32" | "bfloat16": type of the weights in the forward pass
+  int num_threads = 0;            // threads of one forward pass; 0: one per core
+};
+
+// Loads config.json and model.safetensors (or shards with an index). Every fault of the folder is an error whose message
+// names the file and the field or tensor: NOT_FOUND (missing file), INVALID_ARGUMENT (malformed or contradictory),
+// UNIMPLEMENTED (well-formed, but not supported).
+// Folders with the same weights and config, dtype and threads share one model in memory as long as it is alive.
+absl::StatusOr<std::shared_ptr<const CausalLm>> LoadModel(const std::filesystem::path& folder,
+                                                          const LoadModelOptions& options);
+
+}  // namespace prefscore

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// A model under the name by which requests know it, with the tokenizer of its folder.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "server/models/causal_lm.h"
+#include "server/tokenizer/tokenizer.h"
+
+namespace prefscore {
+
+struct HostedModel {
+  std::string name;
+  std::shared_ptr<const CausalLm> lm;
+  std::shared_ptr<const Tokenizer> tokenizer;  // null: the folder has none, only ids are accepted
+};
+
+// The models of a server, fixed at start. Thread-safe.
+class ModelRegistry {
+ public:
+  // INVALID_ARGUMENT: no model, a duplicate name, an unknown default.
+  static absl::StatusOr<ModelRegistry> Create(std::vector<HostedModel> models, std::string default_policy,
+                                              std::string default_reference);
+
+  const std::vector<HostedModel>& models() const { return models_; }
+  const std::string& default_policy() const { return default_policy_; }
+  const std::string& default_reference() const { return default_reference_; }
+
+  // NOT_FOUND listing the known names.
+  absl::StatusOr<const HostedModel*> Find(const std::string& name) const;
+
+ private:
+  std::vector<HostedModel> models_;
+  std::string default_policy_;
+  std::string default_reference_;
+};
+
+}  // namespace prefscore

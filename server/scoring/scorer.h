@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// Ties tokenizer, scheduler, models and objectives together: content in, scores out, asynchronously.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "server/batching/scheduler.h"
+#include "server/scoring/hosted_model.h"
+#include "server/scoring/types.h"
+#include "server/util/worker_pool.h"
+
+namespace prefscore {
+
+struct ScorerOptions {
+  SchedulerOptions scheduler;
+  int num_tokenizer_threads = 2;
+};
+
+// What the scorer tells metrics; called from its threads, so implementations are thread-safe and quick.
+struct ScorerObserver {
+  SchedulerObserver scheduler;
+  // One model's forward pass over a batch.
+  std::function<void(const HostedModel&, absl::Duration)> on_forward = [](auto&, auto) {};
+  // Prompt and completion tokens computed for one group under one model, and those that sharing the prompt saved.
+  std::function<void(std::int64_t computed, std::int64_t saved)> on_tokens = [](auto, auto) {};
+};
+
+// One rpc call; shared by its groups.
+struct Call {
+  absl::Time deadline = absl::InfiniteFuture();
+  std::function<bool()> is_cancelled = [] { return false; };
+  Scheduler::Admission admission = Scheduler::Admission::kRefuseWhenFull;
+};
+
+// Which models score a call's pairs and how; the same for all pairs of a call.
+struct PairOptions {
+  const HostedModel* policy = nullptr;
+  const HostedModel* reference = nullptr;
+  std::vector<Objective> objectives;
+  TokenizationProfile profile = TokenizationProfile::kTrl;
+  LengthOptions length;
+};
+
+struct CompletionOptions {
+  std::vector<const HostedModel*> models;
+  TokenizationProfile profile = TokenizationProfile::kTrl;
+  LengthOptions length;
+};
+
+// Thread-safe. Owns the tokenizer threads and the scheduler's owner thread; the destructor stops both.
+class Scorer {
+ public:
+  Scorer(ScorerOptions options, ScorerObserver observer);
+
+  // Scores the pairs of a call. `done` is called exactly once, from one of the scorer's threads: with a status that
+  // refuses the call as a whole (RESOURCE_EXHAUSTED, UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED), or OK and one outcome
+  // per pair, in order. Returns at once.
+  void ScorePairs(std::vector<PairRequest> pairs, PairOptions options, Call call,
+                  std::function<void(absl::Status, std::vector<PairOutcome>)> done);
+
+  // The same for prompts with N completions; each completion's boundary is its own.
+  void ScoreCompletions(std::vector<GroupRequest> groups, CompletionOptions options, Call call,
+                        std::function<void(absl::Status, std::vector<GroupOutcome>)> done);
+
+  const Scheduler& scheduler() const { return scheduler_; }
+
+  // Stops admitting and waits for everything admitted, at most `grace`. Returns whether everything was done.
+  bool Drain(absl::Duration grace);
+
+ private:
+  struct GroupJob;
+  absl::Status RunBatch(const std::vector<JobPtr>& jobs);
+
+  const ScorerOptions options_;
+  const ScorerObserver observer_;
+  Scheduler scheduler_;
+  WorkerPool tokenizer_pool_;
+};
+
+// Checks and computes what needs no model: all four log-probs are given. INVALID_ARGUMENT where one is not finite or > 0.
+PairOutcome ScoreKnownPair(const PairLogProbs& logps, const std::vector<Objective>& objectives);
+
+}  // namespace prefscore
