@@ -9,7 +9,9 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -26,12 +28,13 @@ struct Job {
   std::int64_t num_tokens = 0;                    // cost: tokens to compute, > 0
   absl::Time deadline = absl::InfiniteFuture();
   std::function<bool()> is_cancelled = [] { return false; };
-  // OK: the runner has stored the job's result. DEADLINE_EXCEEDED, CANCELLED: dropped while queued. Any other: the
-  // batch failed, or the scheduler stopped (UNAVAILABLE).
+  // OK: the runner has stored the job's result. DEADLINE_EXCEEDED, CANCELLED: dropped while queued. UNAVAILABLE: the
+  // scheduler stopped. Any other: what the runner found.
   std::function<void(absl::Status)> done;
 
-  absl::Time arrival;                      // set by Submit
-  absl::Duration queue_delay;              // set when the job leaves the queue
+  absl::Status status;         // set by the runner: this job's own, whatever became of its batch mates
+  absl::Time arrival;          // set by Submit
+  absl::Duration queue_delay;  // set when the job leaves the queue
 };
 using JobPtr = std::shared_ptr<Job>;
 
@@ -51,8 +54,8 @@ struct SchedulerObserver {
 // Thread-safe.
 class Scheduler {
  public:
-  // Computes a batch; OK means that every job of it has its result. Called on the owner thread only.
-  using Runner = std::function<absl::Status(const std::vector<JobPtr>&)>;
+  // Computes a batch and sets each job's status. Called on the owner thread only.
+  using Runner = std::function<void(const std::vector<JobPtr>&)>;
 
   enum class Admission {
     kRefuseWhenFull,  // RESOURCE_EXHAUSTED where the queue holds max_queued_tokens; a queue that is empty takes any job

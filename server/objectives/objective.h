@@ -8,6 +8,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 
 namespace prefscore {
 
@@ -54,6 +55,6 @@ absl::Status Validate(const Objective& objective);
 
 // "sigmoid" <-> kSigmoid. INVALID_ARGUMENT listing the known names otherwise.
 const char* ObjectiveName(ObjectiveKind kind);
-absl::Status ParseObjectiveName(const std::string& name, ObjectiveKind& kind);
+absl::StatusOr<ObjectiveKind> ParseObjectiveName(const std::string& name);
 
 }  // namespace prefscore

@@ -67,7 +67,7 @@ struct GroupRequest {
 
 struct GroupOutcome {
   absl::Status status;
-  PreparedGroup prepared;
+  std::vector<PreparedGroup> prepared;  // one per completion, each with its own prompt boundary
   std::vector<std::vector<CompletionScore>> scores;  // [models][completions]
   Timings timings;
 };
