@@ -15,6 +15,8 @@
 
 namespace prefscore {
 
+struct GroupJob;
+
 struct ScorerOptions {
   SchedulerOptions scheduler;
   int num_tokenizer_threads = 2;
@@ -72,10 +74,10 @@ class Scorer {
   bool Drain(absl::Duration grace);
 
  private:
-  struct GroupJob;
-  absl::Status RunBatch(const std::vector<JobPtr>& jobs);
+  template <typename State, typename Prepare, typename Finish>
+  void Run(std::shared_ptr<State> state, Prepare prepare, Finish finish);
+  void CountTokens(const GroupJob& job);
 
-  const ScorerOptions options_;
   const ScorerObserver observer_;
   Scheduler scheduler_;
   WorkerPool tokenizer_pool_;

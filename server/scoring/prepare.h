@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// From what a caller sent to ids that are fit to be scored: tokenisation by profile, checks, truncation.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "server/scoring/hosted_model.h"
+#include "server/scoring/types.h"
+
+namespace prefscore {
+
+// What a group must respect to be scored under all the models of a call.
+struct PrepareOptions {
+  std::vector<const HostedModel*> models;  // text is tokenised by the first one's tokenizer, shared by all
+  TokenizationProfile profile = TokenizationProfile::kTrl;
+  LengthOptions length;
+};
+
+// FAILED_PRECONDITION: text for a model without a tokenizer, or for models whose tokenizers differ. Otherwise a
+// FieldError that names "prompt", "chosen", "rejected" (pairs) or "completions[i]".
+absl::StatusOr<PreparedGroup> PreparePair(const GroupContent& content, const PrepareOptions& options);
+
+// One PreparedGroup per completion: each completion's prompt boundary is its own.
+absl::StatusOr<std::vector<PreparedGroup>> PrepareCompletions(const GroupContent& content,
+                                                              const PrepareOptions& options);
+
+// Cuts `ids` to `max_length` tokens per prompt + completion, by policy, and notes what was cut. `names` are the
+// completions' field names. FieldError where the policy is kError or nothing would be left.
+absl::Status Truncate(PromptGroup& ids, std::int64_t max_length, TruncationPolicy policy,
+                      const std::vector<std::string>& names, TokenizationNotes& notes);
+
+}  // namespace prefscore
