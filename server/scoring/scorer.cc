@@ -142,11 +142,14 @@ void Scorer::Run(std::shared_ptr<State> state, Prepare prepare, Finish finish) {
   state->num_unprepared = (num_requests + kPreparedPerTask - 1) / kPreparedPerTask;
   if (num_requests == 0) return state->Finish(absl::OkStatus());
 
-  const auto finish_job = [state, finish](std::size_t idx, absl::Status status) {
+  const auto finish_job = [this, state, finish](std::size_t idx, absl::Status status) {
     auto& outcome = state->outcomes[idx];
     outcome.timings.queue = state->jobs[idx]->queue_delay;
     outcome.status.Update(status);
-    if (outcome.status.ok()) finish(state->requests[idx], *state->jobs[idx], outcome);
+    if (outcome.status.ok()) {
+      CountTokens(*state->jobs[idx]);
+      finish(state->requests[idx], *state->jobs[idx], outcome);
+    }
     if (--state->num_unfinished > 0) return;
     for (const auto& each : state->outcomes) {
       if (EndsCall(each.status)) return state->Finish(each.status);
@@ -163,7 +166,6 @@ void Scorer::Run(std::shared_ptr<State> state, Prepare prepare, Finish finish) {
       job->deadline = state->call.deadline;
       job->is_cancelled = state->call.is_cancelled;
       job->done = [finish_job, idx](absl::Status status) { finish_job(idx, std::move(status)); };
-      CountTokens(*job);
       jobs.push_back(job);
     }
     if (jobs.empty()) return state->Finish(absl::OkStatus());
