@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/config/config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+namespace prefscore {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+absl::StatusOr<CommandLine> Parse(std::vector<std::string> args) {
+  std::vector<const char*> argv = {"prefscore-server"};
+  for (const std::string& arg : args) argv.push_back(arg.c_str());
+  return ParseCommandLine(static_cast<int>(argv.size()), argv.data());
+}
+
+// Two models under the names that need no further flags, and `more`.
+absl::StatusOr<CommandLine> ParseWithModels(std::vector<std::string> more) {
+  std::vector<std::string> args = {"--model", "policy=/p", "--model", "reference=/r"};
+  args.insert(args.end(), more.begin(), more.end());
+  return Parse(args);
+}
+
+std::string ErrorOf(const absl::StatusOr<CommandLine>& result) {
+  EXPECT_EQ(result.status().code(), absl::StatusCode::kInvalidArgument);
+  return std::string(result.status().message());
+}
+
+std::string WriteFile(const std::string& content) {
+  const std::string path = testing::TempDir() + "prefscore_config_test.toml";
+  std::ofstream(path) << content;
+  return path;
+}
+
+TEST(ConfigTest, DefaultsAreThoseThatTheHelpStates) {
+  const auto line = ParseWithModels({});
+  ASSERT_TRUE(line.ok()) << line.status();
+  const ServerConfig& config = line->config;
+  ASSERT_EQ(config.models.size(), 2);
+  EXPECT_EQ(config.models[0].name, "policy");
+  EXPECT_EQ(config.models[0].folder, "/p");
+  EXPECT_EQ(config.policy, "policy");
+  EXPECT_EQ(config.reference, "reference");
+  EXPECT_EQ(config.listen, "127.0.0.1:50051");
+  EXPECT_EQ(config.metrics_listen, "127.0.0.1:9464");
+  EXPECT_EQ(config.dtype, "float32");
+  EXPECT_EQ(config.shutdown_grace, absl::Seconds(30));
+  EXPECT_EQ(config.limits.max_pairs_per_request, 1024);
+  EXPECT_EQ(config.limits.max_message_bytes, 64 << 20);
+  EXPECT_EQ(config.limits.max_queued_tokens, 1048576);
+  EXPECT_EQ(config.limits.max_stream_in_flight, 256);
+}
+
+TEST(ConfigTest, FlagsOverrideTheFileWhichOverridesDefaults) {
+  const std::string file = WriteFile(
+      "model = [\"policy=/from/file\", \"reference=/r\"]\n"
+      "listen = \"0.0.0.0:1\"\n"
+      "dtype = \"bfloat16\"\n"
+      "max-batch-tokens = 77\n");
+  const auto line = Parse({"--config", file, "--listen", "127.0.0.1:2"});
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_EQ(line->config.listen, "127.0.0.1:2");
+  EXPECT_EQ(line->config.dtype, "bfloat16");
+  EXPECT_EQ(line->config.limits.max_batch_tokens, 77);
+  EXPECT_EQ(line->config.limits.max_objectives, 64);
+  ASSERT_EQ(line->config.models.size(), 2);
+  EXPECT_EQ(line->config.models[0].folder, "/from/file");
+}
+
+TEST(ConfigTest, EffectiveConfigurationReadsBackAsTheSame) {
+  const auto first = ParseWithModels({"--listen", "127.0.0.1:0", "--metrics-listen", "", "--threads", "3", "--max-text-bytes",
+                                      "123", "--shutdown-grace", "1.5"});
+  ASSERT_TRUE(first.ok()) << first.status();
+  const auto second = Parse({"--config", WriteFile(first->effective)});
+  ASSERT_TRUE(second.ok()) << second.status() << "\n" << first->effective;
+  EXPECT_EQ(second->config.listen, "127.0.0.1:0");
+  EXPECT_EQ(second->config.metrics_listen, "");
+  EXPECT_EQ(second->config.num_threads, 3);
+  EXPECT_EQ(second->config.limits.max_text_bytes, 123);
+  EXPECT_EQ(second->config.shutdown_grace, absl::Seconds(1.5));
+  EXPECT_EQ(second->config.models.size(), 2);
+}
+
+TEST(ConfigTest, RolesMustBeHosted) {
+  EXPECT_THAT(ErrorOf(Parse({"--model", "a=/a"})), AllOf(HasSubstr("--policy"), HasSubstr("must name one of: a")));
+  EXPECT_THAT(ErrorOf(Parse({"--model", "a=/a", "--policy", "a"})), HasSubstr("--reference"));
+  EXPECT_THAT(ErrorOf(ParseWithModels({"--policy", "other"})),
+              AllOf(HasSubstr("--policy"), HasSubstr("'other'"), HasSubstr("policy, reference")));
+  const auto line = Parse({"--model", "a=/a", "--policy", "a", "--reference", "a"});
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_EQ(line->config.reference, "a");
+}
+
+TEST(ConfigTest, ModelsMustBeNamedFolders) {
+  EXPECT_THAT(ErrorOf(Parse({})), HasSubstr("--model: no model is configured"));
+  EXPECT_THAT(ErrorOf(Parse({"--model", "/just/a/folder"})), HasSubstr("'/just/a/folder' is not NAME=DIR"));
+  EXPECT_THAT(ErrorOf(Parse({"--model", "=/a"})), HasSubstr("NAME=DIR"));
+  EXPECT_THAT(ErrorOf(Parse({"--model", "a=/a", "--model", "a=/b"})), HasSubstr("'a' is used twice"));
+}
+
+TEST(ConfigTest, ErrorsNameFlagValueAndLimit) {
+  EXPECT_THAT(ErrorOf(ParseWithModels({"--dtype", "int8"})),
+              AllOf(HasSubstr("--dtype"), HasSubstr("'int8'"), HasSubstr("float32, bfloat16")));
+  EXPECT_THAT(ErrorOf(ParseWithModels({"--device", "tpu"})), AllOf(HasSubstr("--device"), HasSubstr("auto, cpu")));
+  EXPECT_THAT(ErrorOf(ParseWithModels({"--listen", "nowhere"})), AllOf(HasSubstr("--listen"), HasSubstr("'nowhere'")));
+  EXPECT_THAT(ErrorOf(ParseWithModels({"--listen", "h:65536"})), HasSubstr("[0, 65535]"));
+  EXPECT_THAT(ErrorOf(ParseWithModels({"--metrics-listen", ":1"})), HasSubstr("--metrics-listen"));
+  EXPECT_THAT(ErrorOf(ParseWithModels({"--threads", "-1"})), AllOf(HasSubstr("--threads"), HasSubstr("[0, 1024]")));
+  EXPECT_THAT(ErrorOf(ParseWithModels({"--shutdown-grace", "-1"})), HasSubstr("[0, 3600]"));
+  EXPECT_THAT(ErrorOf(ParseWithModels({"--shutdown-grace", "nan"})), HasSubstr("[0, 3600]"));
+  EXPECT_THAT(ErrorOf(ParseWithModels({"--max-pairs-per-request", "0"})),
+              AllOf(HasSubstr("--max-pairs-per-request: 0"), HasSubstr("[1, 1048576]")));
+  EXPECT_THAT(ErrorOf(ParseWithModels({"--max-message-bytes", "2147483648"})), HasSubstr("2147483647]"));
+  EXPECT_THAT(ErrorOf(ParseWithModels({"--max-text-bytes", "much"})), HasSubstr("--max-text-bytes"));
+  EXPECT_THAT(ErrorOf(ParseWithModels({"--no-such-flag"})), HasSubstr("--no-such-flag"));
+  EXPECT_THAT(ErrorOf(ParseWithModels({"--config", "/no/such/file"})), HasSubstr("/no/such/file"));
+}
+
+TEST(ConfigTest, UnknownKeysOfTheFileAreRefused) {
+  EXPECT_THAT(ErrorOf(ParseWithModels({"--config", WriteFile("max-batch-token = 7\n")})), HasSubstr("max-batch-token"));
+}
+
+TEST(ConfigTest, HelpTeachesAndVersionTells) {
+  const auto help = Parse({"--help"});
+  ASSERT_TRUE(help.ok());
+  EXPECT_THAT(help->text, AllOf(HasSubstr("--model NAME=DIR"), HasSubstr("Example:"), HasSubstr("127.0.0.1:50051"),
+                                HasSubstr("--max-queued-tokens")));
+  const auto version = Parse({"--version"});
+  ASSERT_TRUE(version.ok());
+  EXPECT_EQ(version->text, std::string("prefscore-server ") + kVersion + "\n");
+}
+
+}  // namespace
+}  // namespace prefscore
