@@ -51,6 +51,11 @@ bool ConfigFields::Has(std::string_view name) const {
   return found != object_.end() && !found->is_null();
 }
 
+bool ConfigFields::IsNull(std::string_view name) const {
+  const auto found = object_.find(std::string(name));
+  return found != object_.end() && found->is_null();
+}
+
 std::int64_t ConfigFields::Count(std::string_view name, std::optional<std::int64_t> fallback) {
   const nlohmann::json* value = Find(name);
   if (value == nullptr && fallback) return *fallback;
@@ -59,6 +64,11 @@ std::int64_t ConfigFields::Count(std::string_view name, std::optional<std::int64
     return fallback.value_or(1);
   }
   return value->get<std::int64_t>();
+}
+
+std::int64_t ConfigFields::Integer(std::string_view name, std::int64_t fallback) {
+  const nlohmann::json* value = Find(name);
+  return value != nullptr && *value == 0 ? 0 : Count(name, fallback);
 }
 
 double ConfigFields::Number(std::string_view name, std::optional<double> fallback) {

@@ -24,6 +24,7 @@ class ConfigFields {
 
   // The value, or `fallback` where absent; without a fallback an absent field is a fault, and so is a wrong type.
   std::int64_t Count(std::string_view name, std::optional<std::int64_t> fallback = {});  // 1 .. 2^31 - 1
+  std::int64_t Integer(std::string_view name, std::int64_t fallback);                    // 0 .. 2^31 - 1
   double Number(std::string_view name, std::optional<double> fallback = {});             // finite
   double Positive(std::string_view name, std::optional<double> fallback = {});           // finite, > 0
   bool Flag(std::string_view name, bool fallback);
@@ -33,7 +34,8 @@ class ConfigFields {
   std::vector<std::int64_t> Integers(std::string_view name);  // absent: empty
   const nlohmann::json* Object(std::string_view name);        // absent: null
 
-  bool Has(std::string_view name) const;  // present and not null
+  bool Has(std::string_view name) const;     // present and not null
+  bool IsNull(std::string_view name) const;  // present and null, where that is not the same as absent
   void Ignore(std::string_view name) { known_.insert(std::string(name)); }
 
   // UNIMPLEMENTED fault, by name and value, for a field that was neither read nor ignored and that says something: not

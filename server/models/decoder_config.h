@@ -37,7 +37,7 @@ struct RopeConfig {
   double theta = 10000.0;
   std::int64_t rotary_dim = 0;  // dimensions of a head that rotate, from its start (partial_rotary_factor)
   double factor = 1.0;
-  std::int64_t original_max_positions = 0;  // where scaling starts (dynamic, longrope, llama3, yarn)
+  std::int64_t original_max_positions = 0;  // where scaling starts (longrope, llama3, yarn; dynamic: the config's maximum)
   double low_freq_factor = 1.0;             // llama3
   double high_freq_factor = 4.0;            // llama3
   double beta_fast = 32.0;                  // yarn
@@ -45,7 +45,7 @@ struct RopeConfig {
   bool truncate = true;                     // yarn: round the correction range
   std::optional<double> mscale;             // yarn
   std::optional<double> mscale_all_dim;     // yarn
-  std::optional<double> attention_factor;   // yarn, longrope; transformers' default where absent
+  std::optional<double> attention_factor;   // yarn, longrope: multiplies cos and sin; always set by hf_rope.h
   std::vector<double> short_factor;         // longrope [rotary_dim / 2]
   std::vector<double> long_factor;          // longrope [rotary_dim / 2]
 };
@@ -72,6 +72,10 @@ struct DecoderConfig {
 
   Activation activation = Activation::kSilu;
   bool gated_mlp = true;  // down(act(gate(x)) * up(x)); otherwise down(act(up(x)))
+
+  bool query_key_value_bias = false;
+  bool attention_output_bias = false;
+  bool mlp_bias = false;
 
   double attention_scale = 0.0;    // multiplies q.k
   double attention_softcap = 0.0;  // c * tanh(score / c) before the mask; 0: none
