@@ -1,0 +1,56 @@
+"""The same ids give the same bits however they are sent: alone, mixed, under load, to another process."""
+import concurrent.futures
+import random
+
+import pytest
+
+
+def logps(result):
+    assert not result.HasField("status"), result.status
+    return (result.policy_chosen_logp, result.policy_rejected_logp,
+            result.reference_chosen_logp, result.reference_rejected_logp)
+
+
+@pytest.fixture(scope="module")
+def random_pairs(api):
+    rng = random.Random(7)
+    ids = lambda low, high: [rng.randrange(500) for _ in range(rng.randint(low, high))]
+    return [api.ids_pair(ids(1, 60), ids(1, 40), ids(1, 40), id=str(index)) for index in range(200)]
+
+
+def score(api, channel, pairs):
+    results = api.Scoring(channel).ScorePairs(api.scoring.ScorePairsRequest(pairs=pairs)).results
+    return {result.id: logps(result) for result in results}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_bits(api, start_server, demo_flags, random_pairs, dtype):
+    flags = [*demo_flags, "--dtype", dtype]
+    with start_server(*flags) as server:
+        if server.address is None and "bfloat16" in server.log:
+            pytest.skip("this CPU has no bfloat16 arithmetic: " + server.log.strip().splitlines()[-1])
+        alone = {}
+        with server.channel() as channel:
+            for pair in random_pairs:
+                alone |= score(api, channel, [pair])
+        assert len(alone) == len(random_pairs)
+
+        def call(seed):
+            rng = random.Random(seed)
+            mates = rng.sample(random_pairs, rng.randint(2, 60))
+            with server.channel() as channel:
+                return score(api, channel, mates)
+
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            for found in pool.map(call, range(48)):
+                assert all(found[pair_id] == alone[pair_id] for pair_id in found)
+
+        swapped = [api.scoring.PreferencePair(id=p.id, prompt=p.prompt, chosen=p.rejected, rejected=p.chosen)
+                   for p in random_pairs]
+        with server.channel() as channel:
+            for pair_id, (pc, pr, rc, rr) in score(api, channel, swapped).items():
+                assert (pr, pc, rr, rc) == alone[pair_id]
+
+    with start_server(*flags, "--threads", "1", "--max-batch-tokens", "200") as another:
+        with another.channel() as channel:
+            assert score(api, channel, random_pairs) == alone
