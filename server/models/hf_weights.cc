@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <map>
+#include <set>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -44,6 +46,9 @@ class Binder {
     return view;
   }
 
+  // A tensor that may be there and is not needed.
+  void Ignore(const std::string& name) { ignored_.insert(name); }
+
   // OK where every tensor was there with its shape and none is left over.
   absl::Status Finish(bool (*is_buffer)(const std::string&)) const {
     RETURN_IF_ERROR(status_);
@@ -53,7 +58,7 @@ class Binder {
     }
     std::vector<std::string> extra;
     for (const auto& [name, entry] : tensors_) {
-      if (!used_.contains(name) && !is_buffer(name)) extra.push_back(name);
+      if (!used_.contains(name) && !ignored_.contains(name) && !is_buffer(name)) extra.push_back(name);
     }
     if (!extra.empty()) {
       return absl::InvalidArgumentError(absl::StrCat("the checkpoint has ", extra.size(),
@@ -106,24 +111,23 @@ class Binder {
 
   const std::map<std::string, SafetensorsEntry>& tensors_;
   std::map<std::string, const SafetensorsEntry*> used_;
+  std::set<std::string> ignored_;
   std::vector<std::string> missing_;
   absl::Status status_;
 };
 
-std::int64_t ElementBytes(DType dtype) { return dtype == DType::kFloat32 ? 4 : 2; }
-
-// Outputs [begin, begin + count) of a matrix or a bias; a null view stays null.
-WeightView Outputs(WeightView fused, std::int64_t begin, std::int64_t count) {
-  if (!fused) return fused;
-  const bool is_vector = fused.num_out == 1 && fused.in_stride == 1;
-  const std::int64_t stride = is_vector ? fused.in_stride : fused.out_stride;
-  fused.data += begin * stride * ElementBytes(fused.dtype);
-  (is_vector ? fused.num_in : fused.num_out) = count;
+// Outputs [begin, begin + count) of a fused layer.
+LinearView Outputs(LinearView fused, std::int64_t begin, std::int64_t count) {
+  const auto element_bytes = [](DType dtype) { return dtype == DType::kFloat32 ? 4 : 2; };
+  if (fused.weight) {
+    fused.weight.data += begin * fused.weight.out_stride * element_bytes(fused.weight.dtype);
+    fused.weight.num_out = count;
+  }
+  if (fused.bias) {
+    fused.bias.data += begin * element_bytes(fused.bias.dtype);
+    fused.bias.num_in = count;
+  }
   return fused;
-}
-
-LinearView Outputs(const LinearView& fused, std::int64_t begin, std::int64_t count) {
-  return {Outputs(fused.weight, begin, count), Outputs(fused.bias, begin, count)};
 }
 
 LinearView Linear(Binder& binder, const std::string& name, std::int64_t num_out, std::int64_t num_in, bool bias) {
@@ -210,6 +214,11 @@ LayerWeightViews Gpt2Layer(Binder& binder, const DecoderConfig& config, const st
   return layer;
 }
 
+bool SameValues(const SafetensorsEntry& left, const SafetensorsEntry& right) {
+  return left.dtype == right.dtype && left.shape == right.shape && left.bytes.size() == right.bytes.size() &&
+         std::memcmp(left.bytes.data(), right.bytes.data(), left.bytes.size()) == 0;
+}
+
 // transformers ignores these, too: it computes them from the config.
 bool IsBuffer(const std::string& name) {
   return absl::EndsWith(name, ".rotary_emb.inv_freq") || absl::EndsWith(name, ".attn.bias") ||
@@ -220,15 +229,16 @@ bool IsBuffer(const std::string& name) {
 std::pair<WeightView, bool> BindHead(Binder& binder, const DecoderConfig& config, const Checkpoint& checkpoint,
                                      const std::string& embedding_name, const WeightView& embedding) {
   const std::string name = "lm_head.weight";
-  if (config.tied_head && !binder.Has(name)) return {embedding, true};
-  const WeightView head = binder.Matrix(name, config.vocab_size, config.hidden_size);
-  if (!config.tied_head || !head || !embedding) return {head, false};
-  const SafetensorsEntry& head_entry = checkpoint.tensors().at(name);
-  const SafetensorsEntry& embedding_entry = checkpoint.tensors().at(embedding_name);
-  const bool equal = head_entry.dtype == embedding_entry.dtype &&
-                     std::equal(head_entry.bytes.begin(), head_entry.bytes.end(), embedding_entry.bytes.begin(),
-                                embedding_entry.bytes.end());
-  return {equal ? embedding : head, equal};
+  const auto head = checkpoint.tensors().find(name);
+  if (config.tied_head) {
+    if (head == checkpoint.tensors().end()) return {embedding, true};
+    const auto tied = checkpoint.tensors().find(embedding_name);
+    if (tied != checkpoint.tensors().end() && SameValues(head->second, tied->second)) {
+      binder.Ignore(name);
+      return {embedding, true};
+    }
+  }
+  return {binder.Matrix(name, config.vocab_size, config.hidden_size), false};
 }
 
 }  // namespace

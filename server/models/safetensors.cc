@@ -98,6 +98,12 @@ absl::StatusOr<Extent> ParseEntry(const std::string& name, const nlohmann::json&
 
 }  // namespace
 
+std::int64_t NumElements(const SafetensorsEntry& entry) {
+  std::int64_t count = 1;
+  for (const std::int64_t dimension : entry.shape) count *= dimension;  // ParseEntry has checked the product
+  return count;
+}
+
 absl::StatusOr<std::vector<SafetensorsEntry>> ParseSafetensors(std::span<const std::byte> file,
                                                                std::string_view where) {
   const auto malformed = [&](const auto&... what) {

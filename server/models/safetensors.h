@@ -21,6 +21,8 @@ struct SafetensorsEntry {
   std::span<const std::byte> bytes;  // inside the file; may be unaligned
 };
 
+std::int64_t NumElements(const SafetensorsEntry& entry);
+
 // The tensors of one file in the order of their bytes, which they cover without gap or overlap. Errors name the file
 // (`where`), the tensor and the value: INVALID_ARGUMENT for a malformed file, UNIMPLEMENTED for a dtype whose size is
 // unknown.
