@@ -12,15 +12,10 @@
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "server/objectives/exact_sum.h"
 
 namespace prefscore {
 namespace {
-
-// a*x - b*y is formed in quadruple precision, where products of doubles are exact: what z loses to cancellation would
-// otherwise be lost to every number made of it.
-using Quad = __float128;
-
-double WeightedDifference(double a, Quad x, double b, Quad y) { return static_cast<double>(Quad(a) * x - Quad(b) * y); }
 
 // log(1 + exp(x)) without overflow, and exact for x -> -inf.
 double Softplus(double x) { return std::fmax(x, 0.0) + std::log1p(std::exp(-std::fabs(x))); }
@@ -44,19 +39,22 @@ PairMargins ComputeMargins(const PairLogProbs& logps) {
 ObjectiveValue Evaluate(const Objective& objective, const PairLogProbs& logps) {
   const double beta = objective.beta;
   const double gamma = objective.gamma;
-  const Quad h = Quad(logps.policy_chosen_logp) - Quad(logps.policy_rejected_logp);
-  const Quad h0 = Quad(logps.reference_chosen_logp) - Quad(logps.reference_rejected_logp);
-  const double z = WeightedDifference(beta, h, gamma, h0);
+  // beta*h and gamma*h0 may cancel in all but their last bits, and what z loses, every number made of it loses.
+  const Product policy_chosen = {beta, logps.policy_chosen_logp};
+  const Product policy_rejected = {-beta, logps.policy_rejected_logp};
+  const Product reference_chosen = {-gamma, logps.reference_chosen_logp};
+  const Product reference_rejected = {gamma, logps.reference_rejected_logp};
+  const double z = SumOfProducts<4>({policy_chosen, policy_rejected, reference_chosen, reference_rejected});
 
   ObjectiveValue value{};
   value.logit = z;
-  value.chosen_reward = WeightedDifference(beta, logps.policy_chosen_logp, gamma, logps.reference_chosen_logp);
-  value.rejected_reward = WeightedDifference(beta, logps.policy_rejected_logp, gamma, logps.reference_rejected_logp);
-  value.required_margin = static_cast<double>(Quad(gamma) * h0 / Quad(beta));
+  value.chosen_reward = SumOfProducts<2>({policy_chosen, reference_chosen});
+  value.rejected_reward = -SumOfProducts<2>({policy_rejected, reference_rejected});
+  value.required_margin = gamma / beta * (logps.reference_chosen_logp - logps.reference_rejected_logp);
   value.gradient_weight = Sigmoid(-z);
   switch (objective.kind) {
     case ObjectiveKind::kSigmoid: value.loss = Softplus(-z); break;
-    case ObjectiveKind::kMarginHinge: value.loss = std::fmax(0.0, -z); break;
+    case ObjectiveKind::kMarginHinge: value.loss = z < 0 ? -z : 0.0; break;
   }
   return value;
 }
