@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A chat template, rendered as transformers renders it: Jinja's sandbox with trim_blocks, lstrip_blocks and loop
+//! controls, no escaping, its own tojson, raise_exception, strftime_now and generation blocks.
+
+use std::ffi::{c_char, c_void};
+use std::panic::{catch_unwind, AssertUnwindSafe};
+
+use minijinja::value::{Serde, ValueKind};
+use minijinja::{escape_formatter, AutoEscape, Environment, Error, ErrorKind, State, Value};
+use minijinja::syntax::SyntaxConfig;
+
+use crate::python_format::float_repr;
+use crate::{python_json, Failure, INTERNAL, INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNIMPLEMENTED};
+
+const NAME: &str = "chat_template";
+const MAX_SOURCE_BYTES: usize = 64 << 10;
+/// Real templates need some hundreds of fuel, and one more for every 64 bytes that they copy.
+const BASE_FUEL: u64 = 1_000_000;
+const FUEL_PER_INPUT_BYTE: u64 = 16;
+/// A sum of 30,000 terms or a list nested as deep recurses in the compiler and in destructors. Only touched pages count.
+const STACK_BYTES: usize = 512 << 20;
+const MAX_FORMAT_DIGITS: usize = 4;
+
+/// How the caller formats its clock's local time, as strftime does. Returns the length, or -1 where it cannot.
+pub struct TimeFormatter {
+    pub function: unsafe extern "C" fn(*mut c_void, *const c_char, usize, *mut c_char, usize) -> i64,
+    pub clock: *mut c_void,
+}
+
+// SAFETY: the header asks for a function that may be called from another thread while render runs.
+unsafe impl Send for TimeFormatter {}
+unsafe impl Sync for TimeFormatter {}
+
+impl TimeFormatter {
+    fn format(&self, format: &str) -> Result<String, Error> {
+        let mut buffer = vec![0u8; 1024];
+        // SAFETY: both buffers are valid for the lengths given.
+        let length = unsafe {
+            (self.function)(
+                self.clock,
+                format.as_ptr() as *const c_char,
+                format.len(),
+                buffer.as_mut_ptr() as *mut c_char,
+                buffer.len(),
+            )
+        };
+        let length = usize::try_from(length).ok().filter(|length| *length <= buffer.len());
+        let text = length.and_then(|length| String::from_utf8(buffer[..length].to_vec()).ok());
+        text.ok_or_else(|| {
+            Error::new(ErrorKind::InvalidOperation, format!("strftime_now: format '{format}' is not supported"))
+        })
+    }
+}
+
+pub struct ChatTemplate {
+    environment: Environment<'static>,
+}
+
+impl ChatTemplate {
+    pub fn compile(source: &str) -> Result<ChatTemplate, Failure> {
+        if source.len() > MAX_SOURCE_BYTES {
+            let length = source.len();
+            return Err(Failure::invalid(format!("{length} bytes are more than the limit of {MAX_SOURCE_BYTES}")));
+        }
+        on_large_stack(|| {
+            let mut environment = environment()?;
+            environment.add_template_owned(NAME, as_jinja_reads_it(source)).map_err(failure)?;
+            Ok(ChatTemplate { environment })
+        })
+    }
+
+    /// variables: a JSON object.
+    pub fn render(&self, variables: &str, time: Option<TimeFormatter>) -> Result<String, Failure> {
+        on_large_stack(|| {
+            let context: serde_json::Value = serde_json::from_str(variables)
+                .map_err(|error| Failure::invalid(format!("template variables: {error}")))?;
+            let mut environment = self.environment.clone();
+            environment.set_fuel(Some(BASE_FUEL + FUEL_PER_INPUT_BYTE * variables.len() as u64));
+            if let Some(time) = time {
+                environment.add_function("strftime_now", move |format: &str| time.format(format));
+            }
+            let template = environment.get_template(NAME).map_err(failure)?;
+            template.render(Value::from(Serde(context))).map_err(failure)
+        })
+    }
+}
+
+fn environment() -> Result<Environment<'static>, Failure> {
+    let mut environment = Environment::new();
+    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(failure)?;
+    environment.set_syntax(syntax);
+    environment.set_auto_escape_callback(|_| AutoEscape::None);
+    environment.set_formatter(|out, state, value| {
+        if value.kind() == ValueKind::Number && !value.is_integer() {
+            let text = float_repr(f64::try_from(value.clone())?);
+            return out.write_str(&text).map_err(|_| Error::from(ErrorKind::WriteFailure));
+        }
+        escape_formatter(out, state, value)
+    });
+    environment.set_unknown_method_callback(python_method);
+    environment.add_filter("tojson", python_json::tojson);
+    environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
+        Err(Error::new(ErrorKind::InvalidOperation, format!("raise_exception: {message}")))
+    });
+    Ok(environment)
+}
+
+fn python_method(state: &mut State, value: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
+    if method == "format" {
+        bounded_format(value.as_str().unwrap_or_default())?;
+    }
+    minijinja_contrib::pycompat::unknown_method_callback(state, value, method, args)
+}
+
+/// Widths allocate before fuel is charged: no number in a format may have more digits than a real one needs.
+fn bounded_format(format: &str) -> Result<(), Error> {
+    let digits = format.split(|letter: char| !letter.is_ascii_digit()).map(str::len).max().unwrap_or(0);
+    if digits > MAX_FORMAT_DIGITS {
+        let detail = format!("a number in the format has {digits} digits, the limit is {MAX_FORMAT_DIGITS}");
+        return Err(Error::new(ErrorKind::InvalidOperation, detail));
+    }
+    Ok(())
+}
+
+/// Line ends as Jinja reads them; `{% generation %}`, which only marks spans, as the scope that it also is.
+fn as_jinja_reads_it(source: &str) -> String {
+    let source = source.replace("\r\n", "\n").replace('\r', "\n");
+    let mut out = String::with_capacity(source.len());
+    let mut rest = source.as_str();
+    while let Some(start) = rest.find("{%") {
+        let (before, tag) = rest.split_at(start);
+        out.push_str(before);
+        let end = tag.find("%}").map_or(tag.len(), |end| end + 2);
+        let (tag, after) = tag.split_at(end);
+        let word = tag.trim_start_matches("{%").trim_end_matches("%}").trim_matches(['-', '+']).trim();
+        match word {
+            "generation" | "endgeneration" => out.push_str(&tag.replace("generation", "with")),
+            _ => out.push_str(tag),
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}
+
+fn failure(error: Error) -> Failure {
+    let code = match error.kind() {
+        ErrorKind::OutOfFuel => RESOURCE_EXHAUSTED,
+        ErrorKind::UnknownFilter
+        | ErrorKind::UnknownTest
+        | ErrorKind::UnknownFunction
+        | ErrorKind::UnknownMethod
+        | ErrorKind::TemplateNotFound => UNIMPLEMENTED,
+        _ => INVALID_ARGUMENT,
+    };
+    let line = error.line().map_or("line unknown".into(), |line| format!("line {line}"));
+    let mut message = format!("{line}: {}", error.kind());
+    if let Some(detail) = error.detail() {
+        message += &format!(": {detail}");
+    }
+    let mut cause = std::error::Error::source(&error);
+    while let Some(inner) = cause {
+        message += &format!(" (caused by {inner})");
+        cause = inner.source();
+    }
+    Failure::new(code, message)
+}
+
+fn on_large_stack<T: Send>(work: impl FnOnce() -> Result<T, Failure> + Send) -> Result<T, Failure> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .stack_size(STACK_BYTES)
+            .spawn_scoped(scope, || catch_unwind(AssertUnwindSafe(work)));
+        let thread = thread.map_err(|error| Failure::new(RESOURCE_EXHAUSTED, format!("template thread: {error}")))?;
+        match thread.join() {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(panic)) | Err(panic) => Err(Failure::new(INTERNAL, crate::abi::panic_text(panic.as_ref()))),
+        }
+    })
+}
