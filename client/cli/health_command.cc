@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "client/cli/health_command.h"
+
+#include <iostream>
+
+namespace prefscore::cli {
+
+int RunHealth(const HealthOptions& options) {
+  const auto client = ConnectTo(options.server, [](const std::string&) {});
+  const absl::Status status = client->CheckHealth(options.service);
+  if (!status.ok()) return Fail(status);
+  std::cout << "SERVING\n";
+  return kAllDone;
+}
+
+}  // namespace prefscore::cli

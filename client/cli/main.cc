@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+// The command line: flags into options, one subcommand each.
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "CLI/CLI.hpp"
+#include "client/cli/completions_command.h"
+#include "client/cli/health_command.h"
+#include "client/cli/models_command.h"
+#include "client/cli/objective_flag.h"
+#include "client/cli/score_command.h"
+
+namespace prefscore::cli {
+namespace {
+
+constexpr std::size_t kDefaultTableRows = 20;
+
+constexpr char kDescription[] =
+    "Scores preference pairs under a policy and a reference language model on a prefscore server.\n\n"
+    "  prefscore health --server localhost:50051\n"
+    "  prefscore models --server localhost:50051\n"
+    "  prefscore score --server localhost:50051 --input pairs.jsonl --output scores.jsonl\n\n"
+    "`prefscore SUBCOMMAND --help` tells more.";
+
+constexpr char kExitCodes[] =
+    "Exit codes: 0 all done (health: serving), 1 the run failed (health: not serving), 2 wrong usage,\n"
+    "3 the run is complete but some rows failed; the output holds their errors.";
+
+constexpr char kScoreDescription[] =
+    "Scores a file of preference pairs: one result per row, in the order of the input.\n\n"
+    "Example:\n"
+    "  prefscore score --server localhost:50051 --input pairs.jsonl --output scores.jsonl \\\n"
+    "      --objective sigmoid:beta=0.1 --objective sigmoid:beta=0.1,gamma=0.05 --table 10\n\n"
+    "An input row is a JSON object on one line:\n"
+    "  {\"id\": \"a\", \"prompt\": \"2 + 2 =\", \"chosen\": \" 4\", \"rejected\": \" 5\"}\n"
+    "prompt, chosen and rejected are strings, lists of chat messages or lists of token ids. Without a prompt it is\n"
+    "the common start of chosen and rejected, as in TRL. Optional: id, tools, chat_template_kwargs, and log-probs\n"
+    "that are known already (reference_chosen_logp ..., or TRL's ref_chosen_logps and ref_rejected_logps).\n\n"
+    "An interrupted run goes on where it stopped: rows that the output holds are kept, if they were made with the same\n"
+    "options and models (OUTPUT.run.json remembers them) and have the same ids.";
+
+constexpr char kCompletionsDescription[] =
+    "Log-probabilities of the completions of each prompt.\n\n"
+    "Example:\n"
+    "  prefscore completions --server localhost:50051 --model policy --input prompts.jsonl --output -\n\n"
+    "An input row is a JSON object on one line:\n"
+    "  {\"id\": \"a\", \"prompt\": \"2 + 2 =\", \"completions\": [\" 4\", \" 5\", \" four\"]}";
+
+constexpr char kModelsDescription[] =
+    "Shows the hosted models and the server's limits.\n\nExample:\n  prefscore models --server localhost:50051 --json";
+
+constexpr char kHealthDescription[] =
+    "Tells whether the server serves.\n\nExample:\n"
+    "  prefscore health --server localhost:50051 --service prefscore.v1.ScoringService";
+
+const std::map<std::string, v1::TruncationPolicy> kTruncationPolicies = {
+    {"error", v1::TRUNCATION_POLICY_ERROR},
+    {"keep-start", v1::TRUNCATION_POLICY_KEEP_START},
+    {"keep-prompt-end", v1::TRUNCATION_POLICY_KEEP_PROMPT_END}};
+
+void AddServerFlags(CLI::App& app, ServerOptions& server, double default_timeout_seconds, const std::string& of_what) {
+  server.timeout = absl::Seconds(default_timeout_seconds);
+  app.add_option("--server", server.address, "HOST:PORT of the server")->required();
+  app.add_option_function<double>(
+         "--timeout", [&server](const double& seconds) { server.timeout = absl::Seconds(seconds); },
+         "Seconds to wait for " + of_what)
+      ->check(CLI::PositiveNumber)
+      ->default_str(CLI::detail::to_string(default_timeout_seconds));
+}
+
+void AddFileFlags(CLI::App& app, std::string& input, std::string& output, bool& overwrite) {
+  app.add_option("--input", input, "JSON Lines file; - is standard input")->required();
+  app.add_option("--output", output, "JSON Lines file; - is standard output")->required();
+  app.add_flag("--overwrite", overwrite, "Drop what the output holds and start anew");
+}
+
+// The options that pairs and completions share; `Message` has their fields.
+template <typename Message>
+void AddScoringFlags(CLI::App& app, Message& message) {
+  app.add_option_function<std::string>(
+         "--profile", [&](const std::string& profile) { message.set_profile(profile); },
+         "How text becomes token ids: trl (as TRL's DPOTrainer), or ids (rows must be token ids)")
+      ->default_str("trl");
+  app.add_option_function<std::string>(
+         "--truncation",
+         [&](const std::string& name) { message.set_truncation_policy(kTruncationPolicies.at(name)); },
+         "What to do with a row over the length limit")
+      ->check(CLI::IsMember(kTruncationPolicies))
+      ->default_str("error");
+  app.add_option_function<std::uint32_t>(
+         "--max-length", [&](const std::uint32_t& length) { message.set_max_length(length); },
+         "Longest prompt + completion, in tokens; default: the models' limit")
+      ->check(CLI::PositiveNumber);
+  app.add_flag_callback("--per-token", [&] { message.set_return_token_logps(true); },
+                        "Write the log-prob of each token too");
+}
+
+CLI::App* AddScore(CLI::App& app, ScoreOptions& options) {
+  CLI::App* score = app.add_subcommand("score", kScoreDescription);
+  AddServerFlags(*score, options.server, 600, "a next result");
+  AddFileFlags(*score, options.input, options.output, options.overwrite);
+  v1::ScoringOptions& scoring = options.scoring;
+  score->add_option_function<std::string>(
+      "--policy", [&](const std::string& name) { scoring.set_policy(name); },
+      "Name of the policy model; default: the server's policy");
+  score->add_option_function<std::string>(
+      "--reference", [&](const std::string& name) { scoring.set_reference(name); },
+      "Name of the reference model; default: the server's reference");
+  score
+      ->add_option_function<std::vector<std::string>>(
+          "--objective",
+          [&](const std::vector<std::string>& flags) {
+            for (const std::string& flag : flags) {
+              const absl::StatusOr<v1::Objective> objective = ParseObjectiveFlag(flag);
+              if (!objective.ok()) throw CLI::ValidationError(std::string(objective.status().message()));
+              *scoring.add_objectives() = *objective;
+            }
+          },
+          "NAME[:beta=NUMBER,gamma=NUMBER], repeatable: sigmoid (DPO's loss; gamma = beta unless given) or margin_hinge")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->default_str("sigmoid:beta=0.1");
+  AddScoringFlags(*score, scoring);
+  score->add_option("--window", options.window, "Most pairs under way")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  score->add_option_function<std::string>(
+      "--expect-policy-digest", [&](const std::string& digest) { scoring.set_expected_policy_digest(digest); },
+      "Fail unless the policy has this digest (see `prefscore models`)");
+  score->add_option_function<std::string>(
+      "--expect-reference-digest", [&](const std::string& digest) { scoring.set_expected_reference_digest(digest); },
+      "Fail unless the reference has this digest");
+  score
+      ->add_option_function<std::vector<std::string>>(
+          "--table",
+          [&](const std::vector<std::string>& values) {
+            std::size_t num_rows = kDefaultTableRows;
+            const bool has_value = !values.empty() && !values[0].empty() && values[0] != "{}";
+            if (has_value && !CLI::detail::lexical_cast(values[0], num_rows)) {
+              throw CLI::ValidationError("--table " + values[0] + ": is not a number of rows");
+            }
+            options.num_table_rows = num_rows;
+          },
+          "Print a table of the first rows at the end (20 unless given): h and h0 are the margins of policy and "
+          "reference in nats, the last columns tell who ranks the pair as the annotator did")
+      ->expected(0, 1)
+      ->type_name("[ROWS]");
+  return score;
+}
+
+CLI::App* AddCompletions(CLI::App& app, CompletionsOptions& options) {
+  CLI::App* completions = app.add_subcommand("completions", kCompletionsDescription);
+  AddServerFlags(*completions, options.server, 600, "one request of up to 16 rows");
+  AddFileFlags(*completions, options.input, options.output, options.overwrite);
+  completions
+      ->add_option_function<std::vector<std::string>>(
+          "--model",
+          [&](const std::vector<std::string>& names) { options.request.mutable_models()->Add(names.begin(), names.end()); },
+          "Name of a model to score under, repeatable; default: the server's policy and reference")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  AddScoringFlags(*completions, options.request);
+  return completions;
+}
+
+CLI::App* AddModels(CLI::App& app, ModelsOptions& options) {
+  CLI::App* models = app.add_subcommand("models", kModelsDescription);
+  AddServerFlags(*models, options.server, 10, "the answer");
+  models->add_flag("--json", options.json, "Print the response as JSON");
+  return models;
+}
+
+CLI::App* AddHealth(CLI::App& app, HealthOptions& options) {
+  CLI::App* health = app.add_subcommand("health", kHealthDescription);
+  AddServerFlags(*health, options.server, 10, "the answer");
+  health->add_option("--service", options.service, "Full name of a gRPC service; default: the server as a whole");
+  return health;
+}
+
+int Run(int argc, char** argv) {
+  CLI::App app(kDescription, "prefscore");
+  app.footer(kExitCodes);
+  app.require_subcommand(1);
+  ScoreOptions score_options;
+  CompletionsOptions completions_options;
+  ModelsOptions models_options;
+  HealthOptions health_options;
+  const std::vector<std::pair<CLI::App*, std::function<int()>>> commands = {
+      {AddScore(app, score_options), [&] { return RunScore(score_options); }},
+      {AddCompletions(app, completions_options), [&] { return RunCompletions(completions_options); }},
+      {AddModels(app, models_options), [&] { return RunModels(models_options); }},
+      {AddHealth(app, health_options), [&] { return RunHealth(health_options); }}};
+  for (const auto& [command, run] : commands) command->footer(kExitCodes);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kAllDone : kUsage;
+  }
+  for (const auto& [command, run] : commands) {
+    if (command->parsed()) return run();
+  }
+  return kUsage;
+}
+
+}  // namespace
+}  // namespace prefscore::cli
+
+int main(int argc, char** argv) { return prefscore::cli::Run(argc, argv); }
