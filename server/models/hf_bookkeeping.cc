@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/models/hf_bookkeeping.h"
 
-#include <string>
-
-#include "absl/container/flat_hash_set.h"
+#include <set>
 
 namespace prefscore {
 
 bool IsBookkeeping(std::string_view field) {
-  static const auto* const kFields = new absl::flat_hash_set<std::string>{
+  static const auto* const kFields = new std::set<std::string_view>{
       // What the file is and who made it.
       "architectures", "auto_map", "dtype", "is_llama_config", "max_sequence_length", "model_type", "name_or_path",
       "tokenizer_class", "torch_dtype", "transformers.js_config", "transformers_version", "unsloth_fixed",
@@ -27,12 +25,14 @@ bool IsBookkeeping(std::string_view field) {
       "output_hidden_states", "output_past", "return_dict", "return_dict_in_generate", "torchscript", "use_bfloat16",
       "use_cache", "xla_device",
       // Generation.
-      "bad_words_ids", "begin_suppress_tokens", "diversity_penalty", "do_sample", "early_stopping",
-      "encoder_no_repeat_ngram_size", "exponential_decay_length_penalty", "forced_bos_token_id", "forced_eos_token_id",
-      "length_penalty", "max_length", "max_new_tokens", "min_length", "no_repeat_ngram_size", "num_beam_groups",
-      "num_beams", "num_return_sequences", "output_scores", "remove_invalid_values", "repetition_penalty",
-      "suppress_tokens", "temperature", "top_k", "top_p", "typical_p"};
-  return field.starts_with('_') || kFields->contains(std::string(field));
+      "assistant_confidence_threshold", "assistant_lookbehind", "bad_words_ids", "begin_suppress_tokens",
+      "diversity_penalty", "do_sample", "early_stopping", "encoder_no_repeat_ngram_size", "encoder_repetition_penalty",
+      "epsilon_cutoff", "eta_cutoff", "exponential_decay_length_penalty", "forced_bos_token_id", "forced_eos_token_id",
+      "length_penalty", "max_length", "max_new_tokens", "min_length", "no_repeat_ngram_size", "num_assistant_tokens",
+      "num_assistant_tokens_schedule", "num_beam_groups", "num_beams", "num_return_sequences", "output_scores",
+      "remove_invalid_values", "repetition_penalty", "suppress_tokens", "target_lookbehind", "temperature", "top_k",
+      "top_p", "typical_p"};
+  return field.starts_with('_') || kFields->contains(field);
 }
 
 }  // namespace prefscore
