@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one configurable decoder: a CausalLm for every supported architecture, on the CPU.
+//
+// Memory: matrices are copied once into the layout of the GEMM kernels, in the dtype of the forward pass, and norms and
+// biases as fp32. Of the views only token_embedding and position_embedding are read again after MakeDecoder, row by row:
+// the caller may tell the system to drop the mapped pages of everything else. Scratch of a forward pass grows with the
+// batch's tokens, never with rows x vocabulary.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "server/models/causal_lm.h"
+#include "server/models/decoder_config.h"
+#include "server/models/decoder_weights.h"
+
+namespace prefscore {
+
+// dtype: "float32" | "bfloat16". num_threads: threads of one forward pass, 0 for one per core. info: dtype and
+// numerics_mode are set here. keep_alive: owner of the memory that the views point into.
+// INVALID_ARGUMENT: config and weights do not fit together, or an unknown dtype. FAILED_PRECONDITION: this CPU cannot
+// compute in that dtype. RESOURCE_EXHAUSTED: out of memory.
+absl::StatusOr<std::shared_ptr<const CausalLm>> MakeDecoder(const DecoderConfig& config,
+                                                            const DecoderWeightViews& weights, std::string dtype,
+                                                            int num_threads, ModelInfo info,
+                                                            std::shared_ptr<const void> keep_alive);
+
+}  // namespace prefscore

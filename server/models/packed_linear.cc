@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/models/packed_linear.h"
+
+#include <ATen/native/CPUBlas.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "server/models/row_ops.h"
+#include "server/models/weight_reader.h"
+
+namespace prefscore {
+namespace {
+
+std::int64_t RoundUpToEven(std::int64_t value) { return (value + 1) / 2 * 2; }
+
+const at::BFloat16* AsTorch(const std::uint16_t* values) { return reinterpret_cast<const at::BFloat16*>(values); }
+
+}  // namespace
+
+GemmInput::GemmInput(Precision precision, std::int64_t num_rows, std::int64_t num_columns)
+    : precision_(precision), num_rows_(num_rows), num_columns_(num_columns) {
+  if (precision == Precision::kFloat32) {
+    float32_ = Matrix<float>(num_rows, num_columns);
+    return;
+  }
+  const std::int64_t stride = RoundUpToEven(num_columns);
+  bfloat16_ = Matrix<std::uint16_t>(num_rows, num_columns, stride);
+  if (stride == num_columns) return;
+  for (std::int64_t row = 0; row < num_rows; ++row) bfloat16_.row(row)[num_columns] = 0;
+}
+
+void GemmInput::Store(std::int64_t row, std::int64_t first_column, const float* values, std::int64_t count) {
+  if (precision_ == Precision::kFloat32) {
+    std::copy_n(values, count, float32_.row(row) + first_column);
+  } else {
+    GetRowOps().to_bfloat16(values, count, bfloat16_.row(row) + first_column);
+  }
+}
+
+GemmInput GemmInput::Gather(std::span<const std::int64_t> rows) const {
+  GemmInput gathered(precision_, static_cast<std::int64_t>(rows.size()), num_columns_);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    if (precision_ == Precision::kFloat32) {
+      std::copy_n(float32_.row(rows[i]), num_columns_, gathered.float32_.row(i));
+    } else {
+      std::copy_n(bfloat16_.row(rows[i]), num_columns_, gathered.bfloat16_.row(i));
+    }
+  }
+  return gathered;
+}
+
+PackedLinear::PackedLinear(std::span<const LinearView> views, Precision precision, const ThreadPool& pool)
+    : precision_(precision), num_in_(views.front().weight.num_in) {
+  bool has_bias = false;
+  for (const LinearView& view : views) {
+    num_out_ += view.weight.num_out;
+    has_bias = has_bias || view.bias;
+  }
+  if (has_bias) {
+    for (const LinearView& view : views) {
+      std::vector<float> bias = ReadWeightVector(view.bias, precision);
+      bias.resize(view.weight.num_out, 0.0f);
+      bias_.insert(bias_.end(), bias.begin(), bias.end());
+    }
+  }
+  if (precision == Precision::kFloat32) {
+    float32_ = Matrix<float>(num_panels(), num_in_ * kPanelColumns);
+  } else {
+    bfloat16_ = Matrix<std::uint16_t>(num_panels(), RoundUpToEven(num_in_) * kPanelColumns);
+  }
+  pool.ParallelFor(num_panels(), [&](std::int64_t panel) { PackPanel(views, panel); });
+}
+
+void PackedLinear::PackPanel(std::span<const LinearView> views, std::int64_t panel) {
+  if (precision_ == Precision::kFloat32) {
+    std::memset(float32_.row(panel), 0, float32_.stride() * sizeof(float));
+  } else {
+    std::memset(bfloat16_.row(panel), 0, bfloat16_.stride() * sizeof(std::uint16_t));
+  }
+  std::vector<float> weights(num_in_);
+  std::vector<std::uint16_t> rounded(precision_ == Precision::kBfloat16 ? num_in_ : 0);
+  for (std::int64_t column = 0; column < panel_columns(panel); ++column) {
+    std::int64_t out_index = panel * kPanelColumns + column;
+    const LinearView* view = views.data();
+    for (; out_index >= view->weight.num_out; ++view) out_index -= view->weight.num_out;
+    ReadWeightRow(view->weight, out_index, precision_, weights.data());
+    if (precision_ == Precision::kFloat32) {
+      float* packed = float32_.row(panel) + column;
+      for (std::int64_t k = 0; k < num_in_; ++k) packed[k * kPanelColumns] = weights[k];
+    } else {
+      GetRowOps().to_bfloat16(weights.data(), num_in_, rounded.data());
+      std::uint16_t* packed = bfloat16_.row(panel) + column * 2;
+      for (std::int64_t k = 0; k < num_in_; ++k) packed[k / 2 * (2 * kPanelColumns) + k % 2] = rounded[k];
+    }
+  }
+}
+
+std::int64_t PackedLinear::panel_columns(std::int64_t panel) const {
+  return std::min(kPanelColumns, num_out_ - panel * kPanelColumns);
+}
+
+void PackedLinear::Multiply(const GemmInput& x, const ThreadPool& pool, Matrix<float>& out) const {
+  ForEachTile(pool, x.num_rows(), num_panels(), [&](RowRange rows, std::int64_t panel) {
+    MultiplyTile(x, rows.first, rows.count, panel, out.row(rows.first) + panel * kPanelColumns, out.stride());
+  });
+}
+
+void PackedLinear::MultiplyTile(const GemmInput& x, std::int64_t first_row, std::int64_t num_rows, std::int64_t panel,
+                                float* out, std::int64_t out_stride) const {
+  const std::int64_t num_columns = panel_columns(panel);
+  const bool add = !bias_.empty();
+  if (add) {
+    const float* bias = bias_.data() + panel * kPanelColumns;
+    for (std::int64_t row = 0; row < num_rows; ++row) std::copy_n(bias, num_columns, out + row * out_stride);
+  }
+  if (precision_ == Precision::kFloat32) {
+    at::native::cpublas::brgemm(num_rows, num_columns, num_in_, x.float32_.stride(), kPanelColumns, out_stride, add,
+                                x.float32_.row(first_row), float32_.row(panel), out);
+  } else {
+    at::native::cpublas::brgemm(num_rows, num_columns, RoundUpToEven(num_in_), x.bfloat16_.stride(), kPanelColumns,
+                                out_stride, add, AsTorch(x.bfloat16_.row(first_row)), AsTorch(bfloat16_.row(panel)),
+                                out);
+  }
+}
+
+std::int64_t NumRowBlocks(std::int64_t num_rows) {
+  return (num_rows + PackedLinear::kTileRows - 1) / PackedLinear::kTileRows;
+}
+
+RowRange RowBlock(std::int64_t num_rows, std::int64_t num_blocks, std::int64_t block) {
+  const std::int64_t first = num_rows * block / num_blocks;
+  return {first, num_rows * (block + 1) / num_blocks - first};
+}
+
+void ForEachTile(const ThreadPool& pool, std::int64_t num_rows, std::int64_t num_panels,
+                 const std::function<void(RowRange rows, std::int64_t panel)>& task) {
+  const std::int64_t num_blocks = NumRowBlocks(num_rows);
+  pool.ParallelFor(num_panels * num_blocks, [&](std::int64_t tile) {
+    task(RowBlock(num_rows, num_blocks, tile % num_blocks), tile / num_blocks);
+  });
+}
+
+}  // namespace prefscore
