@@ -59,10 +59,10 @@ void AddFlags(CLI::App& app, ServerConfig& config, RawFlags& raw) {
   app.set_config("--config", "", "Read flags from a TOML file; flags given on the command line win");
   app.allow_config_extras(CLI::config_extras_mode::error);
   app.footer(kFooter);
-  app.option_defaults()->always_capture_default();
 
   app.add_option("--model", raw.models, "A model to host: its name in requests and its folder. Repeatable")
       ->type_name("NAME=DIR");
+  app.option_defaults()->always_capture_default();  // the help shows the defaults of all that follow
   app.add_option("--policy", config.policy, "The policy where a request names none (default: the model named policy)")
       ->type_name("NAME");
   app.add_option("--reference", config.reference,
@@ -179,6 +179,8 @@ absl::StatusOr<CommandLine> ParseCommandLine(int argc, const char* const* argv) 
     return absl::InvalidArgumentError(error.what());
   }
   RETURN_IF_ERROR(Validate(raw, result.config));
+  app.get_option("--policy")->default_str(result.config.policy);
+  app.get_option("--reference")->default_str(result.config.reference);
   result.effective = app.config_to_str(/*default_also=*/true, /*write_description=*/false);
   return result;
 }

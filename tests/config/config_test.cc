@@ -83,6 +83,7 @@ TEST(ConfigTest, EffectiveConfigurationReadsBackAsTheSame) {
   EXPECT_EQ(second->config.limits.max_text_bytes, 123);
   EXPECT_EQ(second->config.shutdown_grace, absl::Seconds(1.5));
   EXPECT_EQ(second->config.models.size(), 2);
+  EXPECT_THAT(first->effective, AllOf(HasSubstr("policy=\"policy\""), HasSubstr("reference=\"reference\"")));
 }
 
 TEST(ConfigTest, RolesMustBeHosted) {

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// prefscore-server: parse, load, serve, drain.
+#include <cstdio>
+#include <filesystem>
+#include <iostream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "server/config/config.h"
+#include "server/metrics/exposer.h"
+#include "server/metrics/metrics.h"
+#include "server/metrics/scorer_metrics.h"
+#include "server/models/load_model.h"
+#include "server/rpc/lifecycle.h"
+#include "server/rpc/service_context.h"
+#include "server/scoring/scorer.h"
+#include "server/util/status_macros.h"
+
+namespace prefscore {
+namespace {
+
+absl::StatusOr<HostedModel> Load(const ModelFolder& folder, const ServerConfig& config) {
+  HostedModel model{.name = folder.name, .lm = nullptr, .tokenizer = nullptr};
+  ASSIGN_OR_RETURN(model.lm, LoadModel(folder.folder, {.dtype = config.dtype, .num_threads = config.num_threads}));
+  if (!std::filesystem::exists(std::filesystem::path(folder.folder) / "tokenizer.json")) return model;  // ids only
+  TokenizerOptions options;
+  options.max_text_bytes = config.limits.max_text_bytes;
+  ASSIGN_OR_RETURN(model.tokenizer, Tokenizer::Load(folder.folder, options));
+  if (model.tokenizer->vocab_size() > model.lm->info().vocab_size) {
+    return absl::InvalidArgumentError(absl::StrCat("tokenizer.json has ids up to ", model.tokenizer->vocab_size() - 1,
+                                                   ", but the model's vocab_size is ", model.lm->info().vocab_size));
+  }
+  return model;
+}
+
+absl::StatusOr<ModelRegistry> LoadAll(const ServerConfig& config) {
+  std::vector<HostedModel> models;
+  for (const ModelFolder& folder : config.models) {
+    auto model = Load(folder, config);
+    if (!model.ok()) {
+      return absl::Status(model.status().code(), absl::StrCat("model '", folder.name, "' (", folder.folder, "): ",
+                                                              std::string(model.status().message())));
+    }
+    const ModelInfo& info = model->lm->info();
+    std::cout << "loaded model '" << model->name << "': " << info.architecture << ", " << info.num_parameters
+              << " parameters, " << info.dtype << ", " << info.numerics_mode
+              << (model->tokenizer == nullptr ? ", no tokenizer (token ids only)" : "") << ", digest " << info.digest
+              << std::endl;
+    models.push_back(*std::move(model));
+  }
+  return ModelRegistry::Create(std::move(models), config.policy, config.reference);
+}
+
+absl::Status Run(const ServerConfig& config) {
+  ASSIGN_OR_RETURN(const ModelRegistry registry, LoadAll(config));
+  Metrics metrics({std::begin(kMethodNames), std::end(kMethodNames)}, LabelsOf(registry));
+  ScorerOptions scorer_options;
+  scorer_options.scheduler.max_batch_tokens = config.limits.max_batch_tokens;
+  scorer_options.scheduler.max_queued_tokens = config.limits.max_queued_tokens;
+  Scorer scorer(scorer_options, CountInto(metrics));
+
+  std::unique_ptr<MetricsExposer> exposer;
+  if (!config.metrics_listen.empty()) {
+    ASSIGN_OR_RETURN(exposer, MetricsExposer::Start(config.metrics_listen, metrics.registry()));
+  }
+  ASSIGN_OR_RETURN(const auto server, Server::Start(config.listen, {&registry, &scorer, &metrics, config.limits}));
+  TerminationSignal signal;
+  const auto host = [](const std::string& address) { return address.substr(0, address.rfind(':') + 1); };
+  std::cout << "listening on " << host(config.listen) << server->port() << std::endl;
+  if (exposer != nullptr) {
+    std::cout << "metrics on http://" << host(config.metrics_listen) << exposer->port() << "/metrics" << std::endl;
+  }
+  signal.Wait();
+  std::cout << "shutting down" << std::endl;
+  if (!server->Drain(config.shutdown_grace)) {
+    return absl::DeadlineExceededError("some work was not done within --shutdown-grace and was cancelled");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+}  // namespace prefscore
+
+int main(int argc, char** argv) {
+  const auto line = prefscore::ParseCommandLine(argc, argv);
+  absl::Status status = line.status();
+  if (status.ok() && !line->text.empty()) {
+    std::cout << line->text;
+    return 0;
+  }
+  if (status.ok()) {
+    std::cout << line->effective << std::endl;
+    status = prefscore::Run(line->config);
+  }
+  if (status.ok()) return 0;
+  std::cerr << "prefscore-server: " << std::string(status.message()) << std::endl;
+  return 1;
+}

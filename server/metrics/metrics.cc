@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/metrics/metrics.h"
+
+#include <algorithm>
+
+#include "absl/time/clock.h"
+#include "server/config/config.h"
+
+namespace prefscore {
+namespace {
+
+using Labels = std::map<std::string, std::string>;
+using Buckets = prometheus::Histogram::BucketBoundaries;
+
+constexpr const char* kCodeNames[] = {
+    "OK",           "CANCELLED",      "UNKNOWN",           "INVALID_ARGUMENT",  "DEADLINE_EXCEEDED", "NOT_FOUND",
+    "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED",  "OUT_OF_RANGE",
+    "UNIMPLEMENTED", "INTERNAL",      "UNAVAILABLE",       "DATA_LOSS",         "UNAUTHENTICATED"};
+constexpr int kNumCodes = 17;
+constexpr int kOutOfRange = 11;
+
+// From a cached scrape to the longest call that a client plausibly waits for, seconds.
+const Buckets kDurationBuckets = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
+                                  1,     2.5,    5,     10,   25,    50,   100};
+const Buckets kTokenBuckets = {16, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 65536};
+// Margins have a sign, so the histogram's _sum may fall: read its buckets, never rate(_sum).
+const Buckets kMarginBuckets = {-20, -10, -5, -2, -1, -0.5, -0.2, -0.1, 0, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20};
+
+prometheus::Family<prometheus::Counter>& CounterFamily(prometheus::Registry& registry, const char* name,
+                                                       const char* help) {
+  return prometheus::BuildCounter().Name(name).Help(help).Register(registry);
+}
+
+prometheus::Family<prometheus::Gauge>& GaugeFamily(prometheus::Registry& registry, const char* name,
+                                                   const char* help) {
+  return prometheus::BuildGauge().Name(name).Help(help).Register(registry);
+}
+
+prometheus::Family<prometheus::Histogram>& HistogramFamily(prometheus::Registry& registry, const char* name,
+                                                           const char* help) {
+  return prometheus::BuildHistogram().Name(name).Help(help).Register(registry);
+}
+
+// One counter per gRPC code.
+std::vector<prometheus::Counter*> ByCode(prometheus::Family<prometheus::Counter>& family, const Labels& labels) {
+  std::vector<prometheus::Counter*> counters;
+  for (const char* code : kCodeNames) {
+    Labels with_code = labels;
+    with_code["code"] = code;
+    counters.push_back(&family.Add(with_code));
+  }
+  return counters;
+}
+
+int Clamped(int code) { return std::clamp(code, 0, kNumCodes - 1); }
+
+}  // namespace
+
+Metrics::Metrics(const std::vector<std::string>& methods, const std::vector<ModelLabels>& models)
+    : registry_(std::make_shared<prometheus::Registry>()) {
+  prometheus::Registry& registry = *registry_;
+
+  auto& requests = CounterFamily(registry, "prefscore_requests_total", "Finished calls by rpc and gRPC code");
+  auto& durations = HistogramFamily(registry, "prefscore_request_duration_seconds",
+                                    "From the arrival of a call to its end, whatever its outcome, by rpc");
+  for (const std::string& method : methods) {
+    methods_[method] = {.requests = ByCode(requests, {{"method", method}}),
+                        .duration = &durations.Add({{"method", method}}, kDurationBuckets)};
+  }
+  streams_in_flight_ = &GaugeFamily(registry, "prefscore_streams_in_flight", "Open scoring streams").Add({});
+
+  queued_groups_ =
+      &GaugeFamily(registry, "prefscore_queued_pairs", "Pairs and prompts that wait to be scored").Add({});
+  queued_tokens_ = &GaugeFamily(registry, "prefscore_queued_tokens", "Tokens that wait to be scored").Add({});
+  queue_delay_ = &HistogramFamily(registry, "prefscore_queue_delay_seconds",
+                                  "From the admission of a pair or prompt to its batch")
+                      .Add({}, kDurationBuckets);
+  batch_tokens_ =
+      &HistogramFamily(registry, "prefscore_batch_tokens", "Tokens of a batch, all models together").Add({}, kTokenBuckets);
+
+  auto& forwards = HistogramFamily(registry, "prefscore_forward_duration_seconds",
+                                   "One forward pass over a batch, by model");
+  for (const ModelLabels& model : models) {
+    forward_duration_[model.name] = &forwards.Add({{"model", model.name}}, kDurationBuckets);
+  }
+  auto& tokens = CounterFamily(registry, "prefscore_tokens_total",
+                               "Tokens of scored groups: computed, and saved by sharing a prompt among completions");
+  tokens_computed_ = &tokens.Add({{"kind", "computed"}});
+  tokens_saved_ = &tokens.Add({{"kind", "saved_by_sharing"}});
+
+  pairs_scored_ = &CounterFamily(registry, "prefscore_pairs_scored_total", "Pairs scored").Add({});
+  pairs_accurate_ = &CounterFamily(registry, "prefscore_pairs_accurate_total",
+                                   "Scored pairs whose reward margin is > 0: over pairs_scored, the reward accuracy")
+                         .Add({});
+  pairs_failed_ = ByCode(CounterFamily(registry, "prefscore_pairs_failed_total",
+                                       "Pairs and prompts of accepted calls that were not scored, by gRPC code"),
+                         {});
+  non_finite_results_ = &CounterFamily(registry, "prefscore_non_finite_results_total",
+                                       "Pairs and prompts with a log-probability that is not finite")
+                             .Add({});
+  reward_margin_ = &HistogramFamily(registry, "prefscore_reward_margin",
+                                    "Reward of chosen less reward of rejected under a request's first objective; "
+                                    "signed, so only the buckets are meaningful over time")
+                        .Add({}, kMarginBuckets);
+
+  GaugeFamily(registry, "prefscore_build_info", "Always 1; the labels tell the version")
+      .Add({{"version", kVersion}})
+      .Set(1);
+  GaugeFamily(registry, "prefscore_start_time_seconds", "When the server started, seconds since the epoch")
+      .Add({})
+      .Set(absl::ToDoubleSeconds(absl::Now() - absl::UnixEpoch()));
+  auto& model_info = GaugeFamily(registry, "prefscore_model_info", "Always 1; the labels identify a hosted model");
+  for (const ModelLabels& model : models) {
+    model_info
+        .Add({{"name", model.name},
+              {"role", model.role},
+              {"digest", model.digest},
+              {"dtype", model.dtype},
+              {"numerics_mode", model.numerics_mode}})
+        .Set(1);
+  }
+}
+
+void Metrics::OnRequest(const std::string& method, int code, absl::Duration duration) {
+  const MethodMetrics& metrics = methods_.at(method);
+  metrics.requests[Clamped(code)]->Increment();
+  metrics.duration->Observe(absl::ToDoubleSeconds(duration));
+}
+
+void Metrics::OnQueueChanged(std::int64_t queued_groups, std::int64_t queued_tokens) {
+  queued_groups_->Set(static_cast<double>(queued_groups));
+  queued_tokens_->Set(static_cast<double>(queued_tokens));
+}
+
+void Metrics::OnQueueDelay(absl::Duration delay) { queue_delay_->Observe(absl::ToDoubleSeconds(delay)); }
+
+void Metrics::OnBatch(std::int64_t num_tokens) { batch_tokens_->Observe(static_cast<double>(num_tokens)); }
+
+void Metrics::OnForward(const std::string& model, absl::Duration duration) {
+  forward_duration_.at(model)->Observe(absl::ToDoubleSeconds(duration));
+}
+
+void Metrics::OnTokens(std::int64_t computed, std::int64_t saved_by_sharing) {
+  tokens_computed_->Increment(static_cast<double>(computed));
+  tokens_saved_->Increment(static_cast<double>(saved_by_sharing));
+}
+
+void Metrics::OnPairScored(double reward_margin) {
+  pairs_scored_->Increment();
+  if (reward_margin > 0) pairs_accurate_->Increment();
+  reward_margin_->Observe(reward_margin);
+}
+
+void Metrics::OnPairFailed(int code) {
+  pairs_failed_[Clamped(code)]->Increment();
+  if (code == kOutOfRange) non_finite_results_->Increment();
+}
+
+}  // namespace prefscore

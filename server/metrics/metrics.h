@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// The server's metrics: every name, label and bucket is in metrics.cc, every event that is counted is a method here.
+//
+// Label values come from fixed sets (methods, gRPC code names, names of the hosted models), so the number of series is
+// bounded. Label children are made at construction: a series is 0 before its first event, not absent.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "prometheus/counter.h"
+#include "prometheus/gauge.h"
+#include "prometheus/histogram.h"
+#include "prometheus/registry.h"
+
+namespace prefscore {
+
+// A hosted model as prefscore_model_info shows it.
+struct ModelLabels {
+  std::string name;
+  std::string role;  // "policy", "reference", "policy_and_reference" or ""
+  std::string digest;
+  std::string dtype;
+  std::string numerics_mode;
+};
+
+// Thread-safe.
+class Metrics {
+ public:
+  // `methods`: names of all rpcs, as they will be passed to OnRequest.
+  Metrics(const std::vector<std::string>& methods, const std::vector<ModelLabels>& models);
+
+  // `code`: a gRPC code, 0 to 16.
+  void OnRequest(const std::string& method, int code, absl::Duration duration);
+  void OnStreamOpened() { streams_in_flight_->Increment(); }
+  void OnStreamClosed() { streams_in_flight_->Decrement(); }
+
+  void OnQueueChanged(std::int64_t queued_groups, std::int64_t queued_tokens);
+  void OnQueueDelay(absl::Duration delay);
+  void OnBatch(std::int64_t num_tokens);
+  void OnForward(const std::string& model, absl::Duration duration);
+  void OnTokens(std::int64_t computed, std::int64_t saved_by_sharing);
+
+  // A pair was scored; `reward_margin` is that of the request's first objective.
+  void OnPairScored(double reward_margin);
+  // A pair (or prompt) of an accepted call was not scored. `code`: a gRPC code; OUT_OF_RANGE is a non-finite log-prob.
+  void OnPairFailed(int code);
+
+  std::shared_ptr<prometheus::Registry> registry() const { return registry_; }
+
+ private:
+  struct MethodMetrics {
+    std::vector<prometheus::Counter*> requests;  // [gRPC code]
+    prometheus::Histogram* duration;
+  };
+
+  const std::shared_ptr<prometheus::Registry> registry_;
+  std::map<std::string, MethodMetrics> methods_;
+  prometheus::Gauge* streams_in_flight_;
+  prometheus::Gauge* queued_groups_;
+  prometheus::Gauge* queued_tokens_;
+  prometheus::Histogram* queue_delay_;
+  prometheus::Histogram* batch_tokens_;
+  std::map<std::string, prometheus::Histogram*> forward_duration_;  // by model
+  prometheus::Counter* tokens_computed_;
+  prometheus::Counter* tokens_saved_;
+  prometheus::Counter* pairs_scored_;
+  prometheus::Counter* pairs_accurate_;
+  std::vector<prometheus::Counter*> pairs_failed_;  // [gRPC code]
+  prometheus::Counter* non_finite_results_;
+  prometheus::Histogram* reward_margin_;
+};
+
+}  // namespace prefscore

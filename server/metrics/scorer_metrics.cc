@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/metrics/scorer_metrics.h"
+
+namespace prefscore {
+
+std::vector<ModelLabels> LabelsOf(const ModelRegistry& registry) {
+  std::vector<ModelLabels> labels;
+  for (const HostedModel& model : registry.models()) {
+    const bool is_policy = model.name == registry.default_policy();
+    const bool is_reference = model.name == registry.default_reference();
+    const ModelInfo& info = model.lm->info();
+    labels.push_back({.name = model.name,
+                      .role = is_policy && is_reference ? "policy_and_reference"
+                              : is_policy               ? "policy"
+                              : is_reference            ? "reference"
+                                                        : "",
+                      .digest = info.digest,
+                      .dtype = info.dtype,
+                      .numerics_mode = info.numerics_mode});
+  }
+  return labels;
+}
+
+ScorerObserver CountInto(Metrics& metrics) {
+  ScorerObserver observer;
+  observer.scheduler.on_queue_changed = [&metrics](std::int64_t groups, std::int64_t tokens) {
+    metrics.OnQueueChanged(groups, tokens);
+  };
+  observer.scheduler.on_queue_delay = [&metrics](absl::Duration delay) { metrics.OnQueueDelay(delay); };
+  observer.scheduler.on_batch = [&metrics](std::int64_t, std::int64_t tokens) { metrics.OnBatch(tokens); };
+  observer.on_forward = [&metrics](const HostedModel& model, absl::Duration duration) {
+    metrics.OnForward(model.name, duration);
+  };
+  observer.on_tokens = [&metrics](std::int64_t computed, std::int64_t saved) { metrics.OnTokens(computed, saved); };
+  return observer;
+}
+
+}  // namespace prefscore

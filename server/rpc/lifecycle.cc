@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/rpc/lifecycle.h"
+
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+
+namespace prefscore {
+namespace {
+
+// Clients may ping an idle connection this often; gRPC's own limit of 5 minutes ends connections of clients that keep a
+// long call alive through a NAT.
+constexpr int kMinPingIntervalMs = 10'000;
+// Beyond what clients of one connection need; a bound on what one connection can make the server hold.
+constexpr int kMaxConcurrentCallsPerConnection = 1024;
+
+int signal_pipe[2];
+
+void OnSignal(int) {
+  const int saved_errno = errno;
+  const char byte = 0;
+  [[maybe_unused]] const ssize_t num_written = write(signal_pipe[1], &byte, 1);
+  errno = saved_errno;
+}
+
+}  // namespace
+
+Server::Server(const ServiceContext& context)
+    : context_(context), scoring_service_(context_), model_service_(context_) {}
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const std::string& listen, const ServiceContext& context) {
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+
+  std::unique_ptr<Server> server(new Server(context));
+  grpc::ServerBuilder builder;
+  builder.SetMaxReceiveMessageSize(static_cast<int>(context.limits.max_message_bytes));
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // a port in use is an error, not shared
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxConcurrentCallsPerConnection);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kMinPingIntervalMs);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddListeningPort(listen, grpc::InsecureServerCredentials(), &server->port_);
+  builder.RegisterService(&server->scoring_service_);
+  builder.RegisterService(&server->model_service_);
+  server->server_ = builder.BuildAndStart();
+  if (server->server_ == nullptr || server->port_ == 0) {
+    return absl::UnavailableError(
+        absl::StrCat("cannot listen on ", listen, ": the port is in use or the address is not this machine's"));
+  }
+  for (const char* service : {v1::ScoringService::service_full_name(), v1::ModelService::service_full_name()}) {
+    server->server_->GetHealthCheckService()->SetServingStatus(service, true);
+  }
+  return server;
+}
+
+Server::~Server() {
+  if (server_ != nullptr) Drain(absl::ZeroDuration());
+}
+
+bool Server::Drain(absl::Duration grace) {
+  const absl::Time deadline = absl::Now() + grace;
+  server_->GetHealthCheckService()->SetServingStatus(false);  // of all services
+  scoring_service_.DrainStreams();
+  const bool is_done = context_.scorer->Drain(grace);
+  server_->Shutdown(absl::ToChronoTime(deadline));
+  server_->Wait();
+  server_.reset();
+  return is_done;
+}
+
+TerminationSignal::TerminationSignal() {
+  if (pipe(signal_pipe) != 0) return;  // out of file descriptors: signals end the process, as they do by default
+  struct sigaction action = {};
+  action.sa_handler = OnSignal;
+  action.sa_flags = SA_RESETHAND;
+  sigaction(SIGTERM, &action, nullptr);
+  sigaction(SIGINT, &action, nullptr);
+}
+
+void TerminationSignal::Wait() {
+  char byte = 0;
+  while (read(signal_pipe[0], &byte, 1) < 0 && errno == EINTR) {
+  }
+}
+
+}  // namespace prefscore

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// A server from bind to drain: services, health, reflection, limits of the transport.
+#pragma once
+
+#include <grpcpp/server.h>
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "server/rpc/model_service.h"
+#include "server/rpc/scoring_service.h"
+#include "server/rpc/service_context.h"
+
+namespace prefscore {
+
+// Serves from Start until it is drained or destroyed.
+class Server {
+ public:
+  // `listen` is HOST:PORT; port 0 takes a free one. UNAVAILABLE where the address cannot be bound.
+  static absl::StatusOr<std::unique_ptr<Server>> Start(const std::string& listen, const ServiceContext& context);
+  ~Server();
+
+  int port() const { return port_; }
+
+  // Health NOT_SERVING; new work is refused with UNAVAILABLE; what was admitted is finished and answered; then the
+  // server stops. What is not done after `grace` is cancelled. Returns whether everything was done.
+  bool Drain(absl::Duration grace);
+
+ private:
+  explicit Server(const ServiceContext& context);
+
+  const ServiceContext context_;
+  ScoringService scoring_service_;
+  ModelService model_service_;
+  int port_ = 0;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+// Waits for SIGTERM or SIGINT from construction on; without one of these they end the process at once. A second signal
+// ends the process. One per process.
+class TerminationSignal {
+ public:
+  TerminationSignal();
+  void Wait();
+};
+
+}  // namespace prefscore

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// The end of one pair or prompt of an accepted call: its result or its fault on the wire, and the count of it.
+#pragma once
+
+#include "absl/status/status.h"
+#include "server/metrics/metrics.h"
+#include "server/rpc/result_to_proto.h"
+#include "server/rpc/status_map.h"
+
+namespace prefscore {
+
+// `result` is a PairResult or PromptResult.
+template <typename Result>
+void FailItem(const absl::Status& status, Metrics& metrics, Result& result) {
+  *result.mutable_status() = ToRpcStatus(status);
+  metrics.OnPairFailed(result.status().code());
+}
+
+inline void FinishPair(const PairOutcome& outcome, const PairOptions& options, const PairOrigin& origin,
+                       ResultDetail detail, Metrics& metrics, v1::PairResult& result) {
+  if (!outcome.status.ok()) return FailItem(outcome.status, metrics, result);
+  PairToProto(outcome, options, origin, detail, result);
+  const ObjectiveValue& first = outcome.objectives.front();
+  metrics.OnPairScored(first.chosen_reward - first.rejected_reward);
+}
+
+}  // namespace prefscore

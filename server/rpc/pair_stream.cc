@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/rpc/pair_stream.h"
+
+#include <utility>
+#include <vector>
+
+#include "server/rpc/group_from_proto.h"
+#include "server/rpc/outcome_status.h"
+#include "server/rpc/resolve_options.h"
+#include "server/rpc/status_map.h"
+#include "server/util/field_error.h"
+#include "server/util/status_macros.h"
+
+namespace prefscore {
+
+void PairStreamSet::Add(PairStream* stream) {
+  absl::MutexLock lock(&mutex_);
+  streams_.insert(stream);
+  if (draining_) {
+    absl::MutexLock stream_lock(&stream->mutex_);
+    stream->End(absl::UnavailableError("the server is shutting down"));
+  }
+}
+
+void PairStreamSet::Remove(PairStream* stream) {
+  absl::MutexLock lock(&mutex_);
+  streams_.erase(stream);
+}
+
+void PairStreamSet::Drain() {
+  std::vector<PairStream*> pinned;
+  {
+    absl::MutexLock lock(&mutex_);
+    draining_ = true;
+    pinned.assign(streams_.begin(), streams_.end());
+    for (PairStream* stream : pinned) stream->Pin();
+  }
+  for (PairStream* stream : pinned) stream->DrainAndUnpin();
+}
+
+PairStream* PairStream::Start(const ServiceContext& context, grpc::CallbackServerContext* rpc,
+                              PairStreamSet& streams) {
+  auto* stream = new PairStream(context, rpc, streams);
+  context.metrics->OnStreamOpened();
+  streams.Add(stream);
+  stream->Advance();
+  return stream;
+}
+
+void PairStream::OnReadDone(bool ok) {
+  absl::Status status;
+  bool is_over = !ok;
+  if (ok) {
+    status = HandleMessage(read_buffer_);
+  } else if (options_ == nullptr) {
+    status = absl::InvalidArgumentError("the stream ended before its first message, which carries the options");
+  }
+  {
+    absl::MutexLock lock(&mutex_);
+    reading_ = false;
+    if (is_over || !status.ok()) End(status);
+  }
+  Advance();
+}
+
+void PairStream::OnWriteDone(bool ok) {
+  {
+    absl::MutexLock lock(&mutex_);
+    writing_ = false;
+    if (!ok) Abandon();
+  }
+  Advance();
+}
+
+void PairStream::OnCancel() {
+  {
+    absl::MutexLock lock(&mutex_);
+    Abandon();
+  }
+  Advance();
+}
+
+void PairStream::OnDone() {
+  streams_.Remove(this);
+  context_.metrics->OnStreamClosed();
+  delete this;
+}
+
+absl::Status PairStream::HandleMessage(const grpc::ByteBuffer& message) {
+  v1::StreamScorePairsRequest request;
+  InvalidText invalid_text;
+  RETURN_IF_ERROR(ParseRequest(message, request, invalid_text));
+  switch (request.kind_case()) {
+    case v1::StreamScorePairsRequest::kOptions: return HandleOptions(request.options(), invalid_text);
+    case v1::StreamScorePairsRequest::kPair: break;
+    case v1::StreamScorePairsRequest::KIND_NOT_SET:
+      return FieldError("kind", "a message carries neither options nor a pair");
+  }
+  if (options_ == nullptr) return FieldError("options", "are missing; the first message of a stream carries them");
+  HandlePair(*request.mutable_pair(), invalid_text);
+  return absl::OkStatus();
+}
+
+absl::Status PairStream::HandleOptions(const v1::ScoringOptions& options, const InvalidText& invalid_text) {
+  if (options_ != nullptr) return FieldError("options", "are sent twice; only the first message carries them");
+  const std::string invalid = invalid_text.Under("options");
+  if (!invalid.empty()) return InvalidTextError(invalid);
+  ASSIGN_OR_RETURN(PairOptions resolved, ResolveOptions(options, context_));
+  options_ = std::make_shared<const Options>(
+      Options{std::move(resolved), {options.return_token_logps(), options.return_token_ids()}});
+  return absl::OkStatus();
+}
+
+void PairStream::HandlePair(v1::PreferencePair& pair, const InvalidText& invalid_text) {
+  v1::StreamScorePairsResponse response;
+  response.mutable_result()->set_id(pair.id());
+  response.mutable_result()->set_index(num_pairs_);
+  PairOrigin origin;
+  origin.index = num_pairs_++;
+
+  const std::string invalid = invalid_text.Under("pair");
+  absl::StatusOr<PairRequest> request = invalid.empty()
+                                            ? PairFromProto(pair, {context_.limits, options_->pair.profile}, origin)
+                                            : InvalidTextError(invalid);
+  if (!request.ok()) {
+    FailItem(invalid.empty() ? UnderField("pair", request.status()) : request.status(), *context_.metrics,
+             *response.mutable_result());
+    return QueueResult(response);
+  }
+  {
+    absl::MutexLock lock(&mutex_);
+    ++num_scoring_;
+  }
+  std::vector<PairRequest> pairs;
+  pairs.push_back(*std::move(request));
+  context_.scorer->ScorePairs(
+      std::move(pairs), options_->pair,
+      {.deadline = absl::FromChrono(rpc_->deadline()),
+       .is_cancelled = [cancelled = cancelled_] { return cancelled->load(); },
+       .admission = Scheduler::Admission::kAlways},
+      [this, origin, options = options_, response = std::move(response)](
+          absl::Status status, std::vector<PairOutcome> outcomes) mutable {
+        OnScored(origin, *options, std::move(response), std::move(status), std::move(outcomes));
+      });
+}
+
+void PairStream::OnScored(const PairOrigin& origin, const Options& options, v1::StreamScorePairsResponse response,
+                          absl::Status status, std::vector<PairOutcome> outcomes) {
+  if (status.ok()) {
+    PairOutcome& outcome = outcomes.front();
+    outcome.status = UnderField("pair", outcome.status);
+    FinishPair(outcome, options.pair, origin, options.detail, *context_.metrics, *response.mutable_result());
+    QueueResult(response);
+  }
+  {
+    absl::MutexLock lock(&mutex_);
+    --num_scoring_;
+    if (!status.ok()) End(status);
+  }
+  Advance();
+}
+
+void PairStream::QueueResult(const v1::StreamScorePairsResponse& response) {
+  grpc::ByteBuffer bytes = Serialize(response);
+  absl::MutexLock lock(&mutex_);
+  if (!cancelled_->load()) results_.push_back(std::move(bytes));
+}
+
+void PairStream::End(const absl::Status& status) {
+  if (!end_.has_value()) end_ = status;
+}
+
+// The client is gone: nothing more can be written, and what is queued need not be computed.
+void PairStream::Abandon() {
+  cancelled_->store(true);
+  results_.clear();
+  const bool is_expired = absl::Now() >= absl::FromChrono(rpc_->deadline());
+  end_ = is_expired ? absl::DeadlineExceededError("the deadline passed") : absl::CancelledError("the call was cancelled");
+}
+
+// An empty window always has room, so that a full queue slows streams down but stops none of them.
+bool PairStream::HasRoom() const {
+  const std::int64_t in_flight = num_scoring_ + static_cast<std::int64_t>(results_.size()) + (writing_ ? 1 : 0);
+  if (in_flight == 0) return true;
+  return in_flight < context_.limits.max_stream_in_flight && !context_.scorer->scheduler().IsFull();
+}
+
+void PairStream::Advance() {
+  mutex_.Lock();
+  if (advancing_) return mutex_.Unlock();
+  advancing_ = true;
+  for (;;) {
+    if (!writing_ && !results_.empty()) {
+      writing_ = true;
+      write_buffer_ = std::move(results_.front());
+      results_.pop_front();
+      mutex_.Unlock();
+      StartWrite(&write_buffer_);
+    } else if (!end_.has_value() && !reading_ && HasRoom()) {
+      reading_ = true;
+      mutex_.Unlock();
+      StartRead(&read_buffer_);
+    } else if (end_.has_value() && !writing_ && results_.empty() && num_scoring_ == 0 && num_pins_ == 0) {
+      const grpc::Status status = ToGrpcStatus(*end_, context_.scorer->scheduler().RetryDelay());
+      mutex_.Unlock();
+      context_.metrics->OnRequest("StreamScorePairs", status.error_code(), absl::Now() - start_);
+      Finish(status);
+      return;  // advancing_ stays set: nobody acts any more
+    } else {
+      advancing_ = false;
+      return mutex_.Unlock();
+    }
+    mutex_.Lock();
+  }
+}
+
+void PairStream::Pin() {
+  absl::MutexLock lock(&mutex_);
+  ++num_pins_;
+}
+
+void PairStream::DrainAndUnpin() {
+  {
+    absl::MutexLock lock(&mutex_);
+    --num_pins_;
+    End(absl::UnavailableError("the server is shutting down"));
+  }
+  Advance();
+}
+
+}  // namespace prefscore

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// One StreamScorePairs call: pairs in, results out as they finish, with a bounded window between.
+//
+// Invariants. A pair is in flight from its read until its result is written; no read starts while max_stream_in_flight
+// pairs are in flight. At most one read and one write are outstanding. The call is finished once, when it has an end
+// (end_), no pair is with the scorer and no result is left to write; nothing touches it afterwards but gRPC.
+#pragma once
+
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/server_callback.h>
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <set>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
+#include "prefscore/v1/scoring.pb.h"
+#include "server/rpc/parse_request.h"
+#include "server/rpc/result_to_proto.h"
+#include "server/rpc/service_context.h"
+
+namespace prefscore {
+
+class PairStream;
+
+// The open streams of a service. Thread-safe.
+class PairStreamSet {
+ public:
+  // Ends all streams, also those that are added later, once what they have read is answered.
+  void Drain();
+
+ private:
+  friend class PairStream;
+  void Add(PairStream* stream);
+  void Remove(PairStream* stream);
+
+  absl::Mutex mutex_;
+  std::set<PairStream*> streams_ ABSL_GUARDED_BY(mutex_);
+  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+class PairStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
+ public:
+  // gRPC owns the stream from here on and deletes it when the call is over.
+  static PairStream* Start(const ServiceContext& context, grpc::CallbackServerContext* rpc, PairStreamSet& streams);
+
+ private:
+  friend class PairStreamSet;
+
+  // The first message, resolved. Shared with the scorer's callbacks.
+  struct Options {
+    PairOptions pair;
+    ResultDetail detail;
+  };
+
+  PairStream(const ServiceContext& context, grpc::CallbackServerContext* rpc, PairStreamSet& streams)
+      : context_(context), rpc_(rpc), streams_(streams) {}
+
+  void OnReadDone(bool ok) override;
+  void OnWriteDone(bool ok) override;
+  void OnCancel() override;
+  void OnDone() override;
+
+  // One message. What is wrong with a pair becomes its result; any other fault is returned and ends the stream.
+  absl::Status HandleMessage(const grpc::ByteBuffer& message);
+  absl::Status HandleOptions(const v1::ScoringOptions& options, const InvalidText& invalid_text);
+  void HandlePair(v1::PreferencePair& pair, const InvalidText& invalid_text);
+  void OnScored(const PairOrigin& origin, const Options& options, v1::StreamScorePairsResponse response,
+                absl::Status status, std::vector<PairOutcome> outcomes);
+  void QueueResult(const v1::StreamScorePairsResponse& response);
+
+  void End(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Abandon() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool HasRoom() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Starts whatever operation is due. Called after every change of state, without the lock.
+  void Advance();
+
+  // Keeps the stream alive until DrainAndUnpin.
+  void Pin();
+  void DrainAndUnpin();
+
+  const ServiceContext& context_;
+  grpc::CallbackServerContext* const rpc_;
+  PairStreamSet& streams_;
+  const absl::Time start_ = absl::Now();
+  const std::shared_ptr<std::atomic<bool>> cancelled_ = std::make_shared<std::atomic<bool>>(false);
+
+  // Used by one read at a time only.
+  std::shared_ptr<const Options> options_;
+  int num_pairs_ = 0;
+  grpc::ByteBuffer read_buffer_;
+  // Used by one write at a time only.
+  grpc::ByteBuffer write_buffer_;
+
+  absl::Mutex mutex_;
+  bool reading_ ABSL_GUARDED_BY(mutex_) = false;
+  bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  bool advancing_ ABSL_GUARDED_BY(mutex_) = false;  // a thread is in Advance; it also sees what others change meanwhile
+  std::int64_t num_scoring_ ABSL_GUARDED_BY(mutex_) = 0;  // pairs with the scorer
+  int num_pins_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::deque<grpc::ByteBuffer> results_ ABSL_GUARDED_BY(mutex_);  // waiting to be written
+  std::optional<absl::Status> end_ ABSL_GUARDED_BY(mutex_);       // once set, nothing more is read
+};
+
+}  // namespace prefscore

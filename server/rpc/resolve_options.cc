@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/rpc/resolve_options.h"
+
+#include <algorithm>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "server/util/field_error.h"
+#include "server/util/status_macros.h"
+
+namespace prefscore {
+namespace {
+
+absl::StatusOr<const HostedModel*> FindModel(const ModelRegistry& registry, const std::string& name,
+                                             const std::string& field) {
+  auto model = registry.Find(name);
+  if (!model.ok()) return UnderField(field, model.status());
+  return *model;
+}
+
+absl::Status CheckDigest(const HostedModel& model, const std::string& expected, const std::string& field) {
+  const std::string& digest = model.lm->info().digest;
+  if (expected.empty() || expected == digest) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat(field, ": is '", expected, "', but the digest of model '", model.name, "' is '", digest, "'"));
+}
+
+absl::StatusOr<TokenizationProfile> ResolveProfile(const std::string& profile, const std::string& field) {
+  if (profile.empty() || profile == "trl") return TokenizationProfile::kTrl;
+  if (profile == "ids") return TokenizationProfile::kIds;
+  return FieldError(field, absl::StrCat("'", profile, "' is not one of: trl, ids"));
+}
+
+absl::StatusOr<TruncationPolicy> ResolveTruncation(v1::TruncationPolicy policy, const std::string& field) {
+  switch (policy) {
+    case v1::TRUNCATION_POLICY_UNSPECIFIED:
+    case v1::TRUNCATION_POLICY_ERROR: return TruncationPolicy::kError;
+    case v1::TRUNCATION_POLICY_KEEP_START: return TruncationPolicy::kKeepStart;
+    case v1::TRUNCATION_POLICY_KEEP_PROMPT_END: return TruncationPolicy::kKeepPromptEnd;
+    default: return FieldError(field, absl::StrCat(static_cast<int>(policy), " is not a known truncation policy"));
+  }
+}
+
+// 0 stands for the models' own limit.
+absl::StatusOr<std::int64_t> ResolveMaxLength(std::int64_t max_length, const std::string& field,
+                                              const std::vector<const HostedModel*>& models) {
+  for (const HostedModel* model : models) {
+    const std::int64_t max_context = model->lm->info().max_context_tokens;
+    if (max_length > max_context) {
+      return FieldError(field, absl::StrCat(max_length, " exceeds the ", max_context,
+                                            " tokens that fit the context of model '", model->name, "'"));
+    }
+  }
+  return max_length;
+}
+
+}  // namespace
+
+absl::Status CheckCount(const std::string& field, int count, const std::string& limit, std::int64_t max) {
+  if (count == 0) return FieldError(field, "has 0 entries; at least 1 is needed");
+  if (count > max) return FieldError(field, absl::StrCat("has ", count, " entries; the limit is ", limit, " = ", max));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<Objective>> ResolveObjectives(
+    const google::protobuf::RepeatedPtrField<v1::Objective>& objectives, const std::string& field,
+    const Limits& limits) {
+  if (objectives.empty()) return std::vector<Objective>{Objective{}};
+  RETURN_IF_ERROR(CheckCount(field, objectives.size(), "max_objectives", limits.max_objectives));
+  std::vector<Objective> resolved;
+  for (int idx = 0; idx < objectives.size(); ++idx) {
+    const v1::Objective& proto = objectives[idx];
+    const std::string path = absl::StrCat(field, "[", idx, "]");
+    const auto kind = ParseObjectiveName(proto.name());
+    if (!kind.ok()) return UnderField(path + ".name", kind.status());
+    const double beta = proto.has_beta() ? proto.beta() : kDefaultBeta;
+    const double gamma = proto.has_gamma() ? proto.gamma() : beta;
+    // One parameter at a time, so that the error names the field at fault.
+    RETURN_IF_ERROR(UnderField(path + ".beta", Validate(Objective{*kind, beta, 0.0})));
+    RETURN_IF_ERROR(UnderField(path + ".gamma", Validate(Objective{*kind, beta, gamma})));
+    resolved.push_back({*kind, beta, gamma});
+  }
+  return resolved;
+}
+
+absl::StatusOr<PairOptions> ResolveOptions(const v1::ScoringOptions& options, const ServiceContext& context) {
+  const ModelRegistry& registry = *context.registry;
+  PairOptions resolved;
+  ASSIGN_OR_RETURN(resolved.policy, FindModel(registry, options.policy().empty() ? registry.default_policy() : options.policy(),
+                                              "options.policy"));
+  ASSIGN_OR_RETURN(resolved.reference,
+                   FindModel(registry, options.reference().empty() ? registry.default_reference() : options.reference(),
+                             "options.reference"));
+  RETURN_IF_ERROR(
+      CheckDigest(*resolved.policy, options.expected_policy_digest(), "options.expected_policy_digest"));
+  RETURN_IF_ERROR(
+      CheckDigest(*resolved.reference, options.expected_reference_digest(), "options.expected_reference_digest"));
+  ASSIGN_OR_RETURN(resolved.objectives, ResolveObjectives(options.objectives(), "options.objectives", context.limits));
+  ASSIGN_OR_RETURN(resolved.profile, ResolveProfile(options.profile(), "options.profile"));
+  ASSIGN_OR_RETURN(resolved.length.policy, ResolveTruncation(options.truncation_policy(), "options.truncation_policy"));
+  ASSIGN_OR_RETURN(resolved.length.max_length, ResolveMaxLength(options.max_length(), "options.max_length",
+                                                                {resolved.policy, resolved.reference}));
+  return resolved;
+}
+
+absl::StatusOr<CompletionOptions> ResolveOptions(const v1::ScoreCompletionsRequest& request,
+                                                 const ServiceContext& context) {
+  const ModelRegistry& registry = *context.registry;
+  CompletionOptions resolved;
+  std::vector<std::string> names(request.models().begin(), request.models().end());
+  if (names.empty()) {
+    names.push_back(registry.default_policy());
+    if (registry.default_reference() != names.front()) names.push_back(registry.default_reference());
+  }
+  std::set<std::string> seen;
+  for (std::size_t idx = 0; idx < names.size(); ++idx) {
+    const std::string field = absl::StrCat("models[", idx, "]");
+    ASSIGN_OR_RETURN(const HostedModel* model, FindModel(registry, names[idx], field));
+    if (!seen.insert(names[idx]).second) return FieldError(field, absl::StrCat("'", names[idx], "' is named twice"));
+    resolved.models.push_back(model);
+  }
+  ASSIGN_OR_RETURN(resolved.profile, ResolveProfile(request.profile(), "profile"));
+  ASSIGN_OR_RETURN(resolved.length.policy, ResolveTruncation(request.truncation_policy(), "truncation_policy"));
+  ASSIGN_OR_RETURN(resolved.length.max_length, ResolveMaxLength(request.max_length(), "max_length", resolved.models));
+  return resolved;
+}
+
+}  // namespace prefscore

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// From what the scorer found to results on the wire.
+#pragma once
+
+#include "absl/status/status.h"
+#include "prefscore/v1/scoring.pb.h"
+#include "server/rpc/group_from_proto.h"
+#include "server/scoring/scorer.h"
+#include "server/scoring/types.h"
+
+namespace prefscore {
+
+struct ResultDetail {
+  bool with_token_logps = false;
+  bool with_token_ids = false;
+};
+
+// Fills all of `result` but id and index. `outcome.status` is OK.
+void PairToProto(const PairOutcome& outcome, const PairOptions& options, const PairOrigin& origin, ResultDetail detail,
+                 v1::PairResult& result);
+
+// Log-probs, margins and objectives only: what needs no model. `outcome.status` is OK.
+void NumbersToProto(const PairOutcome& outcome, const std::vector<Objective>& objectives, v1::PairResult& result);
+
+// Fills all of `result` but id and index. `outcome.status` is OK.
+void CompletionsToProto(const GroupOutcome& outcome, const CompletionOptions& options, ResultDetail detail,
+                        v1::PromptResult& result);
+
+void IdentityToProto(const HostedModel& model, v1::ModelIdentity& identity);
+
+}  // namespace prefscore

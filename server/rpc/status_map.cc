@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/rpc/status_map.h"
+
+#include <string>
+
+#include "google/rpc/error_details.pb.h"
+#include "server/util/field_error.h"
+
+namespace prefscore {
+namespace {
+
+constexpr char kErrorDomain[] = "prefscore";
+constexpr std::size_t kMaxMessageBytes = 1024;  // occurs three times in the trailers, which gRPC limits to 8 KiB
+
+constexpr StatusRow kInternalRow = {absl::StatusCode::kInternal, grpc::INTERNAL, "INTERNAL", false};
+
+const StatusRow& RowOf(absl::StatusCode code) {
+  for (const StatusRow& row : StatusTable()) {
+    if (row.code == code) return row;
+  }
+  return kInternalRow;
+}
+
+// Cuts at a character's start.
+std::string Shortened(std::string text) {
+  if (text.size() <= kMaxMessageBytes) return text;
+  std::size_t end = kMaxMessageBytes;
+  while (end > 0 && (text[end] & 0xC0) == 0x80) --end;
+  text.resize(end);
+  return text + "...";
+}
+
+template <typename Detail>
+void AddDetail(const Detail& detail, google::rpc::Status& status) {
+  status.add_details()->PackFrom(detail);
+}
+
+}  // namespace
+
+const std::vector<StatusRow>& StatusTable() {
+  static const auto* const kTable = new std::vector<StatusRow>{
+      {absl::StatusCode::kCancelled, grpc::CANCELLED, "CANCELLED", false},
+      {absl::StatusCode::kInvalidArgument, grpc::INVALID_ARGUMENT, "INVALID_FIELD", false},
+      {absl::StatusCode::kDeadlineExceeded, grpc::DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", false},
+      {absl::StatusCode::kNotFound, grpc::NOT_FOUND, "UNKNOWN_MODEL", false},
+      {absl::StatusCode::kResourceExhausted, grpc::RESOURCE_EXHAUSTED, "QUEUE_FULL", true},
+      {absl::StatusCode::kFailedPrecondition, grpc::FAILED_PRECONDITION, "MODEL_DOES_NOT_FIT", false},
+      {absl::StatusCode::kOutOfRange, grpc::OUT_OF_RANGE, "NON_FINITE_LOG_PROB", false},
+      {absl::StatusCode::kInternal, grpc::INTERNAL, "INTERNAL", false},
+      {absl::StatusCode::kUnavailable, grpc::UNAVAILABLE, "SHUTTING_DOWN", true},
+  };
+  return *kTable;
+}
+
+google::rpc::Status ToRpcStatus(const absl::Status& status, absl::Duration retry_delay) {
+  google::rpc::Status result;
+  if (status.ok()) return result;
+  const StatusRow& row = RowOf(status.code());
+  const std::string message = Shortened(std::string(status.message()));
+  result.set_code(row.grpc_code);
+  result.set_message(message);
+
+  google::rpc::ErrorInfo info;
+  info.set_domain(kErrorDomain);
+  info.set_reason(row.reason);
+  AddDetail(info, result);
+
+  const std::string field = FieldOf(status);
+  if (row.grpc_code == grpc::INVALID_ARGUMENT && !field.empty()) {
+    google::rpc::BadRequest bad_request;
+    auto* violation = bad_request.add_field_violations();
+    violation->set_field(Shortened(field));
+    violation->set_description(message);
+    AddDetail(bad_request, result);
+  }
+  if (row.suggests_retry) {
+    google::rpc::RetryInfo retry;
+    retry.mutable_retry_delay()->set_seconds(absl::ToInt64Seconds(retry_delay));
+    retry.mutable_retry_delay()->set_nanos(
+        static_cast<std::int32_t>(absl::ToInt64Nanoseconds(retry_delay % absl::Seconds(1))));
+    AddDetail(retry, result);
+  }
+  return result;
+}
+
+grpc::Status ToGrpcStatus(const absl::Status& status, absl::Duration retry_delay) {
+  if (status.ok()) return grpc::Status::OK;
+  const google::rpc::Status details = ToRpcStatus(status, retry_delay);
+  return grpc::Status(static_cast<grpc::StatusCode>(details.code()), details.message(), details.SerializeAsString());
+}
+
+}  // namespace prefscore

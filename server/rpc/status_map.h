@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one table from absl::Status to what a client sees: gRPC code, reason, and whether a retry is suggested.
+#pragma once
+
+#include <grpcpp/support/status.h>
+
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "google/rpc/status.pb.h"
+
+namespace prefscore {
+
+struct StatusRow {
+  absl::StatusCode code;    // inside the server
+  grpc::StatusCode grpc_code;
+  const char* reason;       // of the google.rpc.ErrorInfo, whose domain is "prefscore"
+  bool suggests_retry;      // a google.rpc.RetryInfo goes along
+};
+
+// A row for each code that the service uses; all others are bugs of the server and become INTERNAL.
+const std::vector<StatusRow>& StatusTable();
+
+// Details: ErrorInfo always, BadRequest where `status` is an INVALID_ARGUMENT that carries a field (field_error.h),
+// RetryInfo with `retry_delay` where the table says so. Long messages are cut: trailers are limited to 8 KiB.
+google::rpc::Status ToRpcStatus(const absl::Status& status, absl::Duration retry_delay = absl::Seconds(1));
+grpc::Status ToGrpcStatus(const absl::Status& status, absl::Duration retry_delay = absl::Seconds(1));
+
+}  // namespace prefscore

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// One unary call, from bytes to bytes: parses, times, follows cancellation, maps errors and counts. A handler reads
+// request(), fills response() and calls Finish once, now or later, from any thread.
+#pragma once
+
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/server_callback.h>
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "server/rpc/parse_request.h"
+#include "server/rpc/service_context.h"
+#include "server/rpc/status_map.h"
+
+namespace prefscore {
+
+// gRPC owns it from Start on and deletes it after Finish.
+template <typename Request, typename Response>
+class UnaryCall final : public grpc::ServerUnaryReactor {
+ public:
+  // Parses `request` and hands the call to `handler`, or finishes it where it does not parse.
+  template <typename Handler>
+  static grpc::ServerUnaryReactor* Start(const char* method, const ServiceContext& context,
+                                         grpc::CallbackServerContext* rpc, const grpc::ByteBuffer* request,
+                                         grpc::ByteBuffer* response, Handler handler) {
+    auto* call = new UnaryCall(method, context, rpc, response);
+    const absl::Status status = ParseRequest(*request, call->request_, call->invalid_text_);
+    if (status.ok()) {
+      handler(*call);
+    } else {
+      call->Finish(status);
+    }
+    return call;
+  }
+
+  Request& request() { return request_; }
+  Response& response() { return response_; }
+  const InvalidText& invalid_text() const { return invalid_text_; }
+
+  // The call as the scorer sees it.
+  Call MakeCall() const {
+    return {.deadline = absl::FromChrono(rpc_->deadline()),
+            .is_cancelled = [cancelled = cancelled_] { return cancelled->load(); },
+            .admission = Scheduler::Admission::kRefuseWhenFull};
+  }
+
+  // The call must not be touched afterwards.
+  void Finish(const absl::Status& status) {
+    if (status.ok()) *response_buffer_ = Serialize(response_);
+    const grpc::Status grpc_status = ToGrpcStatus(status, context_.scorer->scheduler().RetryDelay());
+    context_.metrics->OnRequest(method_, grpc_status.error_code(), absl::Now() - start_);
+    grpc::ServerUnaryReactor::Finish(grpc_status);
+  }
+
+ private:
+  UnaryCall(const char* method, const ServiceContext& context, grpc::CallbackServerContext* rpc,
+            grpc::ByteBuffer* response_buffer)
+      : method_(method), context_(context), rpc_(rpc), response_buffer_(response_buffer) {}
+
+  void OnCancel() override { cancelled_->store(true); }
+  void OnDone() override { delete this; }
+
+  const std::string method_;
+  const ServiceContext& context_;
+  grpc::CallbackServerContext* const rpc_;
+  grpc::ByteBuffer* const response_buffer_;
+  const absl::Time start_ = absl::Now();
+  // Shared: the scorer may ask after gRPC has deleted the call.
+  const std::shared_ptr<std::atomic<bool>> cancelled_ = std::make_shared<std::atomic<bool>>(false);
+  InvalidText invalid_text_;
+  Request request_;
+  Response response_;
+};
+
+}  // namespace prefscore
