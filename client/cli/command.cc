@@ -15,11 +15,11 @@ std::function<void(const absl::Status&, absl::Duration)> RetryNote(std::function
   };
 }
 
-std::unique_ptr<ScoringClient> ConnectTo(const ServerOptions& server, std::function<void(const std::string&)> note) {
-  ClientOptions options;
+std::unique_ptr<client::ScoringClient> ConnectTo(const ServerOptions& server, std::function<void(const std::string&)> note) {
+  client::ClientOptions options;
   options.timeout = server.timeout;
   options.retry.on_retry = RetryNote(std::move(note));
-  return ScoringClient::Connect(server.address, std::move(options));
+  return client::ScoringClient::Connect(server.address, std::move(options));
 }
 
 int Fail(const absl::Status& status) {

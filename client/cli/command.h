@@ -24,7 +24,7 @@ struct ServerOptions {
 };
 
 // Tells of each retry by `note`.
-std::unique_ptr<ScoringClient> ConnectTo(const ServerOptions& server, std::function<void(const std::string&)> note);
+std::unique_ptr<client::ScoringClient> ConnectTo(const ServerOptions& server, std::function<void(const std::string&)> note);
 
 std::function<void(const absl::Status&, absl::Duration)> RetryNote(std::function<void(const std::string&)> note);
 

@@ -22,7 +22,7 @@ constexpr std::size_t kMessageOverheadBytes = 1024;  // of a request, without it
 // Gathers rows into requests and writes their results in the order of the input.
 class CompletionRun {
  public:
-  CompletionRun(const CompletionsOptions& options, ScoringClient& client, const v1::Limits& limits, LineWriter& writer,
+  CompletionRun(const CompletionsOptions& options, client::ScoringClient& client, const v1::Limits& limits, LineWriter& writer,
                 Progress& progress)
       : request_(options.request), client_(client), limits_(limits), writer_(writer), progress_(progress) {}
 
@@ -88,7 +88,7 @@ class CompletionRun {
   }
 
   v1::ScoreCompletionsRequest request_;
-  ScoringClient& client_;
+  client::ScoringClient& client_;
   const v1::Limits& limits_;
   LineWriter& writer_;
   Progress& progress_;

@@ -2,6 +2,8 @@
 // The command line: flags into options, one subcommand each.
 #include <functional>
 #include <map>
+#include <memory>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -59,6 +61,16 @@ const std::map<std::string, v1::TruncationPolicy> kTruncationPolicies = {
     {"error", v1::TRUNCATION_POLICY_ERROR},
     {"keep-start", v1::TRUNCATION_POLICY_KEEP_START},
     {"keep-prompt-end", v1::TRUNCATION_POLICY_KEEP_PROMPT_END}};
+
+// In the list of subcommands, the first line of each one's description is enough.
+class OverviewFormatter : public CLI::Formatter {
+  std::string make_subcommand(const CLI::App* command) const override {
+    const std::string& description = command->get_description();
+    std::ostringstream line;
+    CLI::detail::format_help(line, command->get_name(), description.substr(0, description.find('\n')), get_column_width());
+    return line.str();
+  }
+};
 
 void AddServerFlags(CLI::App& app, ServerOptions& server, double default_timeout_seconds, const std::string& of_what) {
   server.timeout = absl::Seconds(default_timeout_seconds);
@@ -182,6 +194,7 @@ CLI::App* AddHealth(CLI::App& app, HealthOptions& options) {
 int Run(int argc, char** argv) {
   CLI::App app(kDescription, "prefscore");
   app.footer(kExitCodes);
+  app.formatter(std::make_shared<OverviewFormatter>());
   app.require_subcommand(1);
   ScoreOptions score_options;
   CompletionsOptions completions_options;

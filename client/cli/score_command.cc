@@ -61,7 +61,7 @@ absl::Status CheckPaths(const ScoreOptions& options) {
 
 // Sends every row that the file does not hold yet.
 absl::Status ScoreRows(LineReader& reader, std::uint64_t max_message_bytes, ResultFile& file, ScoreSink& sink,
-                       PairStream& stream, std::uint64_t& num_known_rows) {
+                       client::PairStream& stream, std::uint64_t& num_known_rows) {
   bool has_kept = true;
   for (std::uint64_t index = 0;; ++index) {
     RETURN_IF_ERROR(sink.status());
@@ -120,7 +120,7 @@ absl::StatusOr<int> Score(const ScoreOptions& options) {
   const v1::Model* policy = FindModel(models, options.scoring.policy(), v1::MODEL_ROLE_POLICY);
   const v1::Model* reference = FindModel(models, options.scoring.reference(), v1::MODEL_ROLE_REFERENCE);
 
-  PairStreamOptions stream_options;
+  client::PairStreamOptions stream_options;
   stream_options.scoring = options.scoring;
   PinModels(policy, reference, stream_options.scoring);
   stream_options.window = options.window;

@@ -5,7 +5,7 @@
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 
-namespace prefscore {
+namespace prefscore::client {
 namespace {
 
 // "pairs[3].chosen: is empty; options.beta: is 0": what `message` does not say yet.
@@ -49,4 +49,4 @@ CallError ToCallError(int code, const std::string& message, const std::string& d
   return ToCallError(status);
 }
 
-}  // namespace prefscore
+}  // namespace prefscore::client

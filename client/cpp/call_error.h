@@ -12,7 +12,7 @@ namespace google::rpc {
 class Status;
 }
 
-namespace prefscore {
+namespace prefscore::client {
 
 struct CallError {
   // OK where the call succeeded. Otherwise the server's code and message, with the field violations that the message
@@ -27,4 +27,4 @@ CallError ToCallError(const google::rpc::Status& status);
 // Of a gRPC status: `details` is its serialised google.rpc.Status, empty where the server sent none.
 CallError ToCallError(int code, const std::string& message, const std::string& details);
 
-}  // namespace prefscore
+}  // namespace prefscore::client

@@ -3,9 +3,9 @@
 #include "client/cpp/scoring_client.h"
 
 int main(int argc, char** argv) {
-  const auto client = prefscore::ScoringClient::Connect(argc > 1 ? argv[1] : "localhost:50051");
+  const auto client = prefscore::client::ScoringClient::Connect(argc > 1 ? argv[1] : "localhost:50051");
 
-  prefscore::PairStreamOptions options{.in_order = true};
+  prefscore::client::PairStreamOptions options{.in_order = true};
   auto* objective = options.scoring.add_objectives();
   objective->set_name("sigmoid");
   objective->set_beta(0.1);

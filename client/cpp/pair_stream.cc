@@ -8,7 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "google/rpc/status.pb.h"
 
-namespace prefscore {
+namespace prefscore::client {
 namespace {
 
 // A server that stops or is full says so of a pair instead of the call: the pair was not scored, and is not at fault.
@@ -85,11 +85,11 @@ void PairStream::Run() {
     {
       std::unique_lock lock(mutex_);
       if (!status_.ok()) break;
-      if (unanswered_.empty()) continue;  // the call broke when there was nothing left to lose
       if (!delay) {
         status_ = end.status;
         break;
       }
+      if (unanswered_.empty()) continue;  // the call broke when there was nothing left to lose
     }
     options_.retry.on_retry(end.status, *delay);
     options_.retry.sleep(*delay);
@@ -206,4 +206,4 @@ void PairStream::Deliver(std::uint64_t position, v1::PairResult result) {
   }
 }
 
-}  // namespace prefscore
+}  // namespace prefscore::client

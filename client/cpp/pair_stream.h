@@ -18,7 +18,7 @@
 #include "client/cpp/retry.h"
 #include "prefscore/v1/scoring.pb.h"
 
-namespace prefscore {
+namespace prefscore::client {
 
 // One StreamScorePairs call. Read and Write may run at the same time; Cancel at any time.
 class PairConnection {
@@ -99,4 +99,4 @@ class PairStream {
   std::thread thread_;
 };
 
-}  // namespace prefscore
+}  // namespace prefscore::client

@@ -5,7 +5,7 @@
 #include <random>
 #include <utility>
 
-namespace prefscore {
+namespace prefscore::client {
 namespace {
 
 double UniformRandom() {
@@ -51,4 +51,4 @@ absl::Status CallWithRetry(const RetryPolicy& policy, absl::Duration timeout,
   }
 }
 
-}  // namespace prefscore
+}  // namespace prefscore::client

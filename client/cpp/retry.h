@@ -12,7 +12,7 @@
 #include "absl/time/time.h"
 #include "client/cpp/call_error.h"
 
-namespace prefscore {
+namespace prefscore::client {
 
 struct RetryPolicy {
   int max_attempts = 5;  // the first one included
@@ -51,4 +51,4 @@ class Backoff {
 absl::Status CallWithRetry(const RetryPolicy& policy, absl::Duration timeout,
                            const std::function<CallError(absl::Time deadline)>& attempt);
 
-}  // namespace prefscore
+}  // namespace prefscore::client

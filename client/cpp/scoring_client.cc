@@ -14,7 +14,7 @@
 #include "prefscore/v1/models.grpc.pb.h"
 #include "prefscore/v1/scoring.grpc.pb.h"
 
-namespace prefscore {
+namespace prefscore::client {
 
 struct ScoringClient::Stubs {
   explicit Stubs(const std::shared_ptr<grpc::Channel>& channel)
@@ -128,4 +128,4 @@ std::unique_ptr<PairStream> ScoringClient::OpenPairStream(PairStreamOptions opti
   return std::make_unique<PairStream>(connect, std::move(options), std::move(on_result));
 }
 
-}  // namespace prefscore
+}  // namespace prefscore::client

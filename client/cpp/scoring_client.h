@@ -13,7 +13,7 @@
 #include "prefscore/v1/models.pb.h"
 #include "prefscore/v1/scoring.pb.h"
 
-namespace prefscore {
+namespace prefscore::client {
 
 struct ClientOptions {
   absl::Duration timeout = absl::InfiniteDuration();  // of one method call, all its attempts together
@@ -48,4 +48,4 @@ class ScoringClient {
   const ClientOptions options_;
 };
 
-}  // namespace prefscore
+}  // namespace prefscore::client
