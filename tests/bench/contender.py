@@ -79,6 +79,7 @@ def main():
 
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print must not mix with the replies
+    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 
     def reply(**fields):
         print(json.dumps(fields), file=replies, flush=True)

@@ -2,6 +2,7 @@
 """prefscore as its users meet it: the server in its own process, text in and results out over gRPC."""
 
 import contextlib
+import pathlib
 import re
 import subprocess
 import sys
@@ -15,13 +16,15 @@ import inputs
 
 
 def _import_stubs():
+    import grpc_tools
     from grpc_tools import protoc
 
+    well_known = pathlib.Path(grpc_tools.__file__).parent / "_proto"
     folder = inputs.CACHE / "stubs"
     folder.mkdir(parents=True, exist_ok=True)
     code = protoc.main([
-        "protoc", f"-I{inputs.REPO / 'proto'}", f"-I{sysconfig.get_paths()['purelib']}", f"--python_out={folder}",
-        f"--grpc_python_out={folder}", "prefscore/v1/scoring.proto",
+        "protoc", f"-I{inputs.REPO / 'proto'}", f"-I{sysconfig.get_paths()['purelib']}", f"-I{well_known}",
+        f"--python_out={folder}",        f"--grpc_python_out={folder}", "prefscore/v1/scoring.proto",
     ])  # fmt: skip
     assert code == 0, "protoc failed"
     sys.path.insert(0, str(folder))
