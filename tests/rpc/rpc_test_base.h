@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+// A real server on a free port with fake models behind it, and a client's view of it.
+#pragma once
+
+#include <gmock/gmock.h>
+#include <google/rpc/error_details.pb.h>
+#include <google/rpc/status.pb.h>
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "prefscore/v1/models.grpc.pb.h"
+#include "prefscore/v1/scoring.grpc.pb.h"
+#include "server/metrics/scorer_metrics.h"
+#include "server/rpc/lifecycle.h"
+#include "tests/testing/fake_model.h"
+#include "tests/testing/fake_tokenizer.h"
+
+namespace prefscore {
+
+// The details of an error, unpacked.
+struct ErrorDetails {
+  std::string field;  // of the BadRequest's only violation
+  std::string reason;
+  std::optional<double> retry_delay_seconds;
+};
+
+inline ErrorDetails DetailsOf(const google::rpc::Status& status) {
+  ErrorDetails details;
+  for (const auto& any : status.details()) {
+    google::rpc::BadRequest bad_request;
+    google::rpc::ErrorInfo info;
+    google::rpc::RetryInfo retry;
+    if (any.UnpackTo(&bad_request)) details.field = bad_request.field_violations(0).field();
+    if (any.UnpackTo(&info) && info.domain() == "prefscore") details.reason = info.reason();
+    if (any.UnpackTo(&retry)) {
+      details.retry_delay_seconds = retry.retry_delay().seconds() + 1e-9 * retry.retry_delay().nanos();
+    }
+  }
+  return details;
+}
+
+inline ErrorDetails DetailsOf(const grpc::Status& status) {
+  google::rpc::Status proto;
+  EXPECT_TRUE(proto.ParseFromString(status.error_details()));
+  return DetailsOf(proto);
+}
+
+// A pair of ids that scores.
+inline v1::PreferencePair IdPair(std::vector<std::uint32_t> prompt, std::vector<std::uint32_t> chosen,
+                                 std::vector<std::uint32_t> rejected) {
+  v1::PreferencePair pair;
+  pair.mutable_prompt()->mutable_token_ids()->mutable_ids()->Add(prompt.begin(), prompt.end());
+  pair.mutable_chosen()->mutable_token_ids()->mutable_ids()->Add(chosen.begin(), chosen.end());
+  pair.mutable_rejected()->mutable_token_ids()->mutable_ids()->Add(rejected.begin(), rejected.end());
+  return pair;
+}
+
+inline v1::PreferencePair TextPair(const std::string& prompt, const std::string& chosen, const std::string& rejected) {
+  v1::PreferencePair pair;
+  pair.mutable_prompt()->set_text(prompt);
+  pair.mutable_chosen()->set_text(chosen);
+  pair.mutable_rejected()->set_text(rejected);
+  return pair;
+}
+
+// Hosts "policy" and "reference" (one tokenizer), "foreign" (another tokenizer) and "bare" (none).
+class RpcTestBase : public ::testing::Test {
+ protected:
+  ~RpcTestBase() override { StopServer(); }
+
+  // Call before Start to change what is served.
+  Limits limits_;
+  std::shared_ptr<testing::FakeModel> policy_ = std::make_shared<testing::FakeModel>("digest-policy", 0.25);
+  std::shared_ptr<testing::FakeModel> reference_ = std::make_shared<testing::FakeModel>("digest-reference", 0.5);
+  // Makes the policy wait until OpenGate.
+  void CloseGate() { policy_->BlockOn(&gate_); }
+  void OpenGate() {
+    if (!gate_.HasBeenNotified()) gate_.Notify();
+  }
+
+  void Start() {
+    const auto tokenizer = std::make_shared<testing::FakeTokenizer>("fingerprint");
+    auto registry = ModelRegistry::Create(
+        {{"policy", policy_, tokenizer},
+         {"reference", reference_, tokenizer},
+         {"foreign", std::make_shared<testing::FakeModel>("digest-foreign"),
+          std::make_shared<testing::FakeTokenizer>("other-fingerprint")},
+         {"bare", std::make_shared<testing::FakeModel>("digest-bare"), nullptr}},
+        "policy", "reference");
+    ASSERT_TRUE(registry.ok()) << registry.status();
+    registry_ = std::make_unique<ModelRegistry>(*std::move(registry));
+    metrics_ = std::make_unique<Metrics>(
+        std::vector<std::string>(std::begin(kMethodNames), std::end(kMethodNames)), LabelsOf(*registry_));
+    ScorerOptions options;
+    options.scheduler.max_batch_tokens = limits_.max_batch_tokens;
+    options.scheduler.max_queued_tokens = limits_.max_queued_tokens;
+    scorer_ = std::make_unique<Scorer>(options, CountInto(*metrics_));
+    auto server = Server::Start("127.0.0.1:0", {registry_.get(), scorer_.get(), metrics_.get(), limits_});
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+    grpc::ChannelArguments arguments;
+    arguments.SetMaxReceiveMessageSize(-1);
+    channel_ = grpc::CreateCustomChannel(absl::StrCat("127.0.0.1:", server_->port()),
+                                         grpc::InsecureChannelCredentials(), arguments);
+    scoring_ = v1::ScoringService::NewStub(channel_);
+    models_ = v1::ModelService::NewStub(channel_);
+  }
+
+  void StopServer() {
+    OpenGate();
+    server_.reset();
+    scorer_.reset();
+  }
+
+  grpc::Status ScorePairs(const v1::ScorePairsRequest& request, v1::ScorePairsResponse* response) {
+    grpc::ClientContext context;
+    context.set_deadline(absl::ToChronoTime(absl::Now() + absl::Seconds(30)));
+    return scoring_->ScorePairs(&context, request, response);
+  }
+
+  // Waits until `condition` holds; fails the test after 10 s.
+  template <typename Condition>
+  void WaitUntil(const std::string& what, Condition condition) {
+    const absl::Time deadline = absl::Now() + absl::Seconds(10);
+    while (!condition()) {
+      ASSERT_LT(absl::Now(), deadline) << "waited in vain until " << what;
+      absl::SleepFor(absl::Milliseconds(2));
+    }
+  }
+
+  // Value of a series without buckets, as a scrape would show it; 0 where there is none.
+  double MetricValue(const std::string& name, const std::map<std::string, std::string>& labels = {}) {
+    for (const auto& family : metrics_->registry()->Collect()) {
+      if (family.name != name) continue;
+      for (const auto& metric : family.metric) {
+        std::map<std::string, std::string> found;
+        for (const auto& label : metric.label) found[label.name] = label.value;
+        if (found != labels) continue;
+        switch (family.type) {
+          case prometheus::MetricType::Counter: return metric.counter.value;
+          case prometheus::MetricType::Gauge: return metric.gauge.value;
+          case prometheus::MetricType::Histogram: return static_cast<double>(metric.histogram.sample_count);
+          default: return 0;
+        }
+      }
+    }
+    ADD_FAILURE() << "no series " << name;
+    return 0;
+  }
+
+  absl::Notification gate_;
+  std::unique_ptr<ModelRegistry> registry_;
+  std::unique_ptr<Metrics> metrics_;
+  std::unique_ptr<Scorer> scorer_;
+  std::unique_ptr<Server> server_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<v1::ScoringService::Stub> scoring_;
+  std::unique_ptr<v1::ModelService::Stub> models_;
+};
+
+}  // namespace prefscore
