@@ -11,6 +11,7 @@ that differ in the last bits at first and visibly in the end; the pairs are the 
 """
 
 import argparse
+import collections
 import itertools
 import json
 import os
@@ -44,6 +45,7 @@ NUM_TOKENIZER_DOCUMENTS = 20_000
 BATCH_DOCUMENTS = 32
 SOUND_FRACTION = 0.65  # of the reference's training documents; the others end with a faulty continuation
 CHAT_FRACTION = 0.2  # of the documents that hold a question
+REFERENCE_STEPS = 2400
 NUM_DPO_PAIRS = 768
 NUM_DEMO_PAIRS = 128
 
@@ -204,19 +206,21 @@ def margins(folder, rows):
     ]
 
 
-def print_learning_table(demo, rows):
+def learning_table(demo, rows):
+    """{(policy, reference): number of pairs}, each "right" or "wrong" by the sign of its margin."""
     h, h0 = margins(demo / "models" / "policy", rows), margins(demo / "models" / "reference", rows)
-    for policy_right, reference_right in itertools.product((False, True), repeat=2):
-        count = sum((a > 0) == policy_right and (b > 0) == reference_right for a, b in zip(h, h0, strict=True))
-        words = {True: "right", False: "wrong"}
-        print(f"policy {words[policy_right]}, reference {words[reference_right]}: {count}")
+    cells = collections.Counter(
+        ("right" if policy > 0 else "wrong", "right" if reference > 0 else "wrong")
+        for policy, reference in zip(h, h0, strict=True)
+    )
+    return {cell: cells[cell] for cell in itertools.product(("wrong", "right"), repeat=2)}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=pathlib.Path, default=ROOT / "deploy" / "demo")
-    parser.add_argument("--reference-steps", type=int, default=2400)
-    parser.add_argument("--policy-learning-rate", type=float, default=1e-4)
+    parser.add_argument("--reference-steps", type=int, default=REFERENCE_STEPS)
+    parser.add_argument("--policy-learning-rate", type=float, default=4e-4)
     parser.add_argument("--keep-reference", action="store_true", help="tune from the reference that is already there")
     args = parser.parse_args()
 
@@ -233,7 +237,8 @@ def main():
     rows = demo_rows()
     with open(args.output / "pairs.jsonl", "w", encoding="utf-8") as file:
         file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    print_learning_table(args.output, rows)
+    for (policy_is, reference_is), count in learning_table(args.output, rows).items():
+        print(f"policy {policy_is}, reference {reference_is}: {count}")
     print(f"{(time.monotonic() - start) / 60:.1f} minutes")
 
 
