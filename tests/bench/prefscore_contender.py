@@ -24,7 +24,7 @@ def _import_stubs():
     folder.mkdir(parents=True, exist_ok=True)
     code = protoc.main([
         "protoc", f"-I{inputs.REPO / 'proto'}", f"-I{sysconfig.get_paths()['purelib']}", f"-I{well_known}",
-        f"--python_out={folder}",        f"--grpc_python_out={folder}", "prefscore/v1/scoring.proto",
+        f"--python_out={folder}", f"--grpc_python_out={folder}", "prefscore/v1/scoring.proto",
     ])  # fmt: skip
     assert code == 0, "protoc failed"
     sys.path.insert(0, str(folder))
@@ -36,7 +36,7 @@ def _import_stubs():
 @contextlib.contextmanager
 def _server(args):
     command = [args.build_dir / "prefscore-server", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
-    command += ["--dtype", args.dtype]
+    command += ["--dtype", args.dtype, "--threads", str(args.threads)]
     for role in inputs.MODEL_SEEDS:
         command += ["--model", f"{role}={inputs.model_folder(role)}"]
     with tempfile.NamedTemporaryFile("r", suffix=".log") as log, open(log.name, "w") as log_writer:
