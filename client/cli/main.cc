@@ -18,6 +18,7 @@ namespace prefscore::cli {
 namespace {
 
 constexpr std::size_t kDefaultTableRows = 20;
+constexpr char kDefaultObjective[] = "sigmoid:beta=0.1";  // as in TRL
 
 constexpr char kDescription[] =
     "Scores preference pairs under a policy and a reference language model on a prefscore server.\n\n"
@@ -91,6 +92,8 @@ void AddFileFlags(CLI::App& app, std::string& input, std::string& output, bool& 
 // The options that pairs and completions share; `Message` has their fields.
 template <typename Message>
 void AddScoringFlags(CLI::App& app, Message& message) {
+  message.set_profile("trl");
+  message.set_truncation_policy(v1::TRUNCATION_POLICY_ERROR);
   app.add_option_function<std::string>(
          "--profile", [&](const std::string& profile) { message.set_profile(profile); },
          "How text becomes token ids: trl (as TRL's DPOTrainer), or ids (rows must be token ids)")
@@ -133,7 +136,11 @@ CLI::App* AddScore(CLI::App& app, ScoreOptions& options) {
           "NAME[:beta=NUMBER,gamma=NUMBER], repeatable: sigmoid (DPO's loss; gamma = beta unless given) or margin_hinge")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
-      ->default_str("sigmoid:beta=0.1");
+      ->default_str(kDefaultObjective);
+  // A callback of a subcommand runs after its flags are read.
+  score->callback([&] {
+    if (scoring.objectives().empty()) *scoring.add_objectives() = *ParseObjectiveFlag(kDefaultObjective);
+  });
   AddScoringFlags(*score, scoring);
   score->add_option("--window", options.window, "Most pairs under way")
       ->check(CLI::Range(1, 1 << 20))

@@ -7,6 +7,11 @@
 #include "client/cli/objective_flag.h"
 
 namespace prefscore::cli {
+namespace {
+
+constexpr int kMinWidth = 14;  // of a column
+
+}  // namespace
 
 void Summary::Add(const v1::PairResult& result) {
   if (result.has_status()) {
@@ -45,16 +50,21 @@ std::vector<Summary::Objective> Summary::Objectives() const {
 std::string Summary::Text() const {
   if (num_scored_ == 0) return "";
   const std::vector<Objective> objectives = Objectives();
+  const auto width = [&](std::size_t column) {
+    return std::max<int>(kMinWidth, column < objectives.size() ? objectives[column].name.size() : 0);
+  };
   std::string text = absl::StrFormat("%-20s", "");
-  for (const Objective& objective : objectives) absl::StrAppendFormat(&text, "  %*s", 14, objective.name);
+  for (std::size_t column = 0; column < objectives.size(); ++column) {
+    absl::StrAppendFormat(&text, "  %*s", width(column), objectives[column].name);
+  }
   for (std::size_t row = 0; !objectives.empty() && row < objectives[0].means.size(); ++row) {
     absl::StrAppendFormat(&text, "\n%-20s", objectives[0].means[row].first);
-    for (const Objective& objective : objectives) {
-      absl::StrAppendFormat(&text, "  %*.6f", std::max<int>(14, objective.name.size()), objective.means[row].second);
+    for (std::size_t column = 0; column < objectives.size(); ++column) {
+      absl::StrAppendFormat(&text, "  %*.6f", width(column), objectives[column].means[row].second);
     }
   }
-  absl::StrAppendFormat(&text, "\n%-20s  %14.6f\n%-20s  %14.6f\n", "logps/chosen", MeanChosenLogProb(),
-                        "logps/rejected", MeanRejectedLogProb());
+  absl::StrAppendFormat(&text, "\n%-20s  %*.6f\n%-20s  %*.6f\n", "logps/chosen", width(0), MeanChosenLogProb(),
+                        "logps/rejected", width(0), MeanRejectedLogProb());
   return text;
 }
 

@@ -11,10 +11,9 @@
 namespace prefscore::client {
 namespace {
 
-// A server that stops or is full says so of a pair instead of the call: the pair was not scored, and is not at fault.
-bool IsUnscored(const google::rpc::Status& status, const CallError& error) {
-  return status.code() == static_cast<int>(absl::StatusCode::kUnavailable) ||
-         status.code() == static_cast<int>(absl::StatusCode::kCancelled) || error.retry_delay.has_value();
+// A server that stops or is full may say so of a pair instead of the call: the pair was not scored, and is not at fault.
+bool IsUnscored(const CallError& error) {
+  return absl::IsUnavailable(error.status) || absl::IsCancelled(error.status) || error.retry_delay.has_value();
 }
 
 }  // namespace
@@ -173,11 +172,8 @@ CallError PairStream::Accept(Call& call, v1::PairResult result) {
     }
     position = call.sent[result.index()];
     if (result.has_status()) {
-      CallError error = ToCallError(result.status());
-      if (IsUnscored(result.status(), error)) {
-        if (!error.retry_delay) error.status = absl::UnavailableError(error.status.message());
-        return error;
-      }
+      const CallError error = ToCallError(result.status());
+      if (IsUnscored(error)) return error;
     }
     unanswered_.erase(position);
     ++call.num_results;

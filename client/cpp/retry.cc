@@ -24,7 +24,8 @@ Backoff::Backoff(RetryPolicy policy)
     : policy_(WithGenerator(std::move(policy))), backoff_(policy_.initial_backoff) {}
 
 std::optional<absl::Duration> Backoff::NextDelay(const CallError& error) {
-  const bool is_retryable = absl::IsUnavailable(error.status) || error.retry_delay.has_value();
+  const bool is_retryable =
+      absl::IsUnavailable(error.status) || absl::IsCancelled(error.status) || error.retry_delay.has_value();
   if (error.status.ok() || !is_retryable || ++num_failed_attempts_ >= policy_.max_attempts) return std::nullopt;
   const double random = policy_.random();
   const absl::Duration backoff = backoff_ * (1 + policy_.jitter * (2 * random - 1));

@@ -110,7 +110,8 @@ TEST_F(CliTest, OptionsReachTheServer) {
   EXPECT_EQ(options.max_length(), 77);
   EXPECT_EQ(options.reference(), "reference");
   EXPECT_EQ(options.expected_reference_digest(), "reference-9");
-  EXPECT_EQ(options.objectives_size(), 0);
+  ASSERT_EQ(options.objectives_size(), 1);
+  EXPECT_EQ(options.objectives(0).beta(), 0.1);
 }
 
 TEST_F(CliTest, FailedRowsAreWrittenAndTheRunGoesOn) {

@@ -64,7 +64,7 @@ TEST(SummaryTest, MeansOverScoredRowsWithTrlsNames) {
   EXPECT_EQ(objectives[1].means[3], std::make_pair(std::string("rewards/accuracies"), 1.0));
   EXPECT_EQ(summary.MeanChosenLogProb(), -8);
   EXPECT_EQ(summary.MeanRejectedLogProb(), -10);
-  EXPECT_THAT(summary.Text(), HasSubstr("logps/chosen               -8.000000\n"));
+  EXPECT_THAT(summary.Text(), HasSubstr("logps/chosen                           -8.000000\n"));
   EXPECT_THAT(summary.Text(), HasSubstr("4.666667"));
 }
 

@@ -36,7 +36,8 @@ TEST(RetryTest, UnavailableIsRetriedWithGrowingBackoffUntilItSucceeds) {
   FakeTime time;
   int attempts = 0;
   const absl::Status status = CallWithRetry(time.Policy(10), absl::InfiniteDuration(), [&](absl::Time) {
-    return ++attempts < 6 ? CallError{absl::UnavailableError("down")} : CallError{};
+    if (++attempts == 6) return CallError{};
+    return CallError{attempts % 2 == 0 ? absl::UnavailableError("down") : absl::CancelledError("stopping")};
   });
   EXPECT_TRUE(status.ok()) << status;
   EXPECT_THAT(time.sleeps, ElementsAre(absl::Seconds(1), absl::Seconds(2), absl::Seconds(4), absl::Seconds(5), absl::Seconds(5)));
