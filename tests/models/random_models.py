@@ -4,8 +4,8 @@
 The weights are scaled up, and norms and biases perturbed, so that attention and positions matter: a random model with the
 usual deviation of 0.02 is nearly blind to both.
 """
-import contextlib
 import dataclasses
+import json
 import math
 
 import torch
@@ -120,9 +120,8 @@ def make_config(variant):
 
 @torch.no_grad()
 def make_model(variant):
-    """The model in float32, eager attention."""
+    """The model in float32."""
     config = make_config(variant)
-    config._attn_implementation = "eager"
     model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
     generator = torch.Generator().manual_seed(sum(map(ord, variant.name)))
     one_plus = variant.model_type.startswith("gemma")  # norms multiply by 1 + weight
@@ -132,8 +131,9 @@ def make_model(variant):
             centre = 1.0 if name.endswith("weight") and not one_plus else 0.0
             parameter.copy_(centre + 0.2 * noise)
         elif "embed" in name or "wte" in name or "wpe" in name:
-            # Gemma multiplies the embedding by sqrt(hidden).
-            parameter.copy_(noise * (0.3 if one_plus else 1.0))
+            # Gemma multiplies the embedding by sqrt(hidden); a tied one is also the head.
+            tied = config.tie_word_embeddings or one_plus
+            parameter.copy_(noise * (0.25 if tied and "wpe" not in name else 1.0))
         else:
             # GPT-2 stores its matrices as [in, out].
             fan_in = parameter.shape[0] if variant.model_type == "gpt2" and "lm_head" not in name else parameter.shape[1]
@@ -148,35 +148,47 @@ def make_groups(variant, seed=7):
     return [(ids(prompt), [ids(completion), ids(max(1, completion // 2))]) for prompt, completion in variant.lengths]
 
 
-@contextlib.contextmanager
-def _fresh_rope(model):
+def save(model, variant, folder):
+    """save_pretrained, then the variant's edits of config.json."""
+    model.save_pretrained(folder)
+    path = folder / "config.json"
+    config = {**json.loads(path.read_text()), **variant.edit_json}
+    removed = {key for key, value in variant.edit_json.items() if value is None}
+    path.write_text(json.dumps({key: value for key, value in config.items() if key not in removed}))
+
+
+def load(folder, dtype=torch.float32):
+    """What transformers makes of a folder, with eager attention."""
+    return transformers.AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager", dtype=dtype).eval()
+
+
+def _reset_rope(model):
     """Dynamic and longrope modules keep what they computed for the longest sequence so far: start as if loaded anew."""
     for module in model.modules():
         if hasattr(module, "max_seq_len_cached") and hasattr(module, "original_inv_freq"):
             module.max_seq_len_cached = module.original_max_seq_len
             module.inv_freq = module.original_inv_freq.clone()
-    yield
 
 
 @torch.no_grad()
 def token_logps(model, prompt, completion):
     """log p of each completion token by one transformers run of prompt + completion alone, as a float64 tensor."""
-    with _fresh_rope(model):
-        logits = model(torch.tensor([prompt + completion]), use_cache=False).logits[0]
+    _reset_rope(model)
+    logits = model(torch.tensor([prompt + completion]), use_cache=False).logits[0]
     rows = logits[len(prompt) - 1 : -1].double()
     return torch.log_softmax(rows, dim=-1).gather(-1, torch.tensor(completion)[:, None])[:, 0]
 
 
 def group_logps(model, groups):
-    """[[one tensor per completion], ...]"""
-    return [[token_logps(model, prompt, completion) for completion in completions] for prompt, completions in groups]
+    """Those of all completions of all groups, one after the other."""
+    return torch.cat([token_logps(model, prompt, completion) for prompt, completions in groups for completion in completions])
 
 
 @torch.no_grad()
-def early_token_effect(model, length=64):
-    """How far the last logits move when the first token changes: what attention and positions are worth here."""
+def early_token_effect(model, length):
+    """How far the last logits of `length` tokens move when the first one changes: what attention and positions are worth."""
+    _reset_rope(model)
     ids = torch.randint(3, VOCAB, (1, length), generator=torch.Generator().manual_seed(3))
     changed = ids.clone()
     changed[0, 0] = (ids[0, 0] - 3 + 1) % (VOCAB - 3) + 3
-    with _fresh_rope(model):
-        return (model(ids).logits[0, -1] - model(changed).logits[0, -1]).abs().max().item()
+    return (model(ids).logits[0, -1] - model(changed).logits[0, -1]).abs().max().item()
