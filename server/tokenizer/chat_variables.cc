@@ -55,10 +55,10 @@ absl::StatusOr<ChatVariables> MakeChatVariables(
   variables["tools"] = nullptr;
   variables["documents"] = nullptr;
   if (!input.tools_json.empty()) {
-    ASSIGN_OR_RETURN(variables["tools"], ParseJson(input.tools_json, "tools"));
+    ASSIGN_OR_RETURN(variables["tools"], ParseRequestJson(input.tools_json, "tools"));
   }
   if (!input.kwargs_json.empty()) {
-    ASSIGN_OR_RETURN(const Json kwargs, ParseJson(input.kwargs_json, "chat_template_kwargs"));
+    ASSIGN_OR_RETURN(const Json kwargs, ParseRequestJson(input.kwargs_json, "chat_template_kwargs"));
     if (!kwargs.is_object() && !kwargs.is_null()) {
       return absl::InvalidArgumentError("chat_template_kwargs: not an object");
     }
@@ -73,7 +73,7 @@ absl::StatusOr<ChatVariables> MakeChatVariables(
   ASSIGN_OR_RETURN(variables["documents"], ListOfObjects(variables["documents"], "documents"));
   result.has_tools = !variables["tools"].is_null();
 
-  ASSIGN_OR_RETURN(const Json messages, ParseJson(input.messages_json, "messages"));
+  ASSIGN_OR_RETURN(const Json messages, ParseRequestJson(input.messages_json, "messages"));
   if (!messages.is_array() || messages.empty()) {
     return absl::InvalidArgumentError("messages: a conversation is a list of at least one message");
   }

@@ -100,7 +100,7 @@ absl::StatusOr<TokenizedGroup> TokenizeText(const Tokenizer& tokenizer, const st
 using Messages = std::vector<Json>;
 
 absl::StatusOr<Messages> ParseMessages(const std::string& text, const char* what) {
-  ASSIGN_OR_RETURN(const Json list, ParseJson(text, what));
+  ASSIGN_OR_RETURN(const Json list, ParseRequestJson(text, what));
   if (!list.is_array() || list.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(what, ": a conversation is a list of at least one message"));
   }
@@ -113,7 +113,7 @@ absl::StatusOr<Messages> ParseMessages(const std::string& text, const char* what
 // A list of tools, or a JSON string that holds one.
 absl::StatusOr<std::string> ToolsJson(const std::string& tools_json) {
   if (tools_json.empty()) return tools_json;
-  ASSIGN_OR_RETURN(const Json tools, ParseJson(tools_json, "tools"));
+  ASSIGN_OR_RETURN(const Json tools, ParseRequestJson(tools_json, "tools"));
   return tools.is_string() ? tools.get<std::string>() : tools_json;
 }
 

@@ -5,11 +5,10 @@
 use std::ffi::{c_char, c_void};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
-use minijinja::value::{Serde, ValueKind};
 use minijinja::{escape_formatter, AutoEscape, Environment, Error, ErrorKind, State, Value};
 use minijinja::syntax::SyntaxConfig;
 
-use crate::python_format::float_repr;
+use crate::python_format::{python_text, template_value};
 use crate::{python_json, Failure, INTERNAL, INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNIMPLEMENTED};
 
 const NAME: &str = "chat_template";
@@ -80,7 +79,7 @@ impl ChatTemplate {
                 environment.add_function("strftime_now", move |format: &str| time.format(format));
             }
             let template = environment.get_template(NAME).map_err(failure)?;
-            template.render(Value::from(Serde(context))).map_err(failure)
+            template.render(template_value(context)).map_err(failure)
         })
     }
 }
@@ -91,14 +90,16 @@ fn environment() -> Result<Environment<'static>, Failure> {
     environment.set_syntax(syntax);
     environment.set_auto_escape_callback(|_| AutoEscape::None);
     environment.set_formatter(|out, state, value| {
-        if value.kind() == ValueKind::Number && !value.is_integer() {
-            let text = float_repr(f64::try_from(value.clone())?);
+        if let Some(text) = python_text(state, value)? {
             return out.write_str(&text).map_err(|_| Error::from(ErrorKind::WriteFailure));
         }
         escape_formatter(out, state, value)
     });
     environment.set_unknown_method_callback(python_method);
     environment.add_filter("tojson", python_json::tojson);
+    environment.add_filter("string", |state: &State, value: &Value| -> Result<Value, Error> {
+        Ok(Value::from(python_text(state, value)?.unwrap_or_else(|| value.to_string())))
+    });
     environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
         Err(Error::new(ErrorKind::InvalidOperation, format!("raise_exception: {message}")))
     });
@@ -106,6 +107,9 @@ fn environment() -> Result<Environment<'static>, Failure> {
 }
 
 fn python_method(state: &mut State, value: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
+    if value.is_undefined() {
+        return Err(Error::new(ErrorKind::UndefinedError, format!("undefined has no method {method}")));
+    }
     if method == "format" {
         bounded_format(value.as_str().unwrap_or_default())?;
     }

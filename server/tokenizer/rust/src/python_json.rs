@@ -6,9 +6,8 @@ use std::fmt::Write;
 use minijinja::value::{Kwargs, Rest, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value};
 
-use crate::python_format::float_repr;
+use crate::python_format::{as_float, float_repr, MAX_DEPTH};
 
-const MAX_DEPTH: usize = 256;
 const BYTES_PER_FUEL: usize = 64;
 
 struct Style {
@@ -94,6 +93,7 @@ fn write_value(state: &State, style: &Style, out: &mut String, value: &Value, de
             };
             write_container(style, out, ('{', '}'), depth, &keys, write_entry)?;
         }
+        ValueKind::Plain if as_float(value).is_some() => out.push_str(&number_text(value)?),
         kind => return Err(not_serializable(format!("a value of type {kind} is not JSON serializable"))),
     }
     Ok(())
@@ -132,7 +132,7 @@ fn number_text(value: &Value) -> Result<String, Error> {
     if value.is_integer() {
         return Ok(value.to_string());
     }
-    let number = f64::try_from(value.clone())?;
+    let number = as_float(value).map_or_else(|| f64::try_from(value.clone()), Ok)?;
     Ok(match float_repr(number).as_str() {
         "nan" => "NaN".into(),
         "inf" => "Infinity".into(),
