@@ -94,11 +94,14 @@ def demo_pairs():
 @pytest.fixture(scope="session")
 def api(tmp_path_factory):
     """The generated Python modules: api.scoring (messages), api.models, api.Scoring(channel), api.Models(channel)."""
-    folder = tmp_path_factory.mktemp("stubs")
+    import grpc_tools
     from grpc_tools import protoc
 
+    folder = tmp_path_factory.mktemp("stubs")
+    well_known = pathlib.Path(grpc_tools.__file__).parent / "_proto"
+
     code = protoc.main([
-        "protoc", f"-I{REPO / 'proto'}", f"-I{sysconfig.get_paths()['purelib']}", f"--python_out={folder}",
+        "protoc", f"-I{REPO / 'proto'}", f"-I{sysconfig.get_paths()['purelib']}", f"-I{well_known}", f"--python_out={folder}",
         f"--grpc_python_out={folder}", "prefscore/v1/scoring.proto", "prefscore/v1/models.proto",
     ])
     assert code == 0

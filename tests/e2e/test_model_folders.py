@@ -2,9 +2,9 @@
 import json
 import shutil
 
-import numpy as np
 import pytest
-import safetensors.numpy
+import safetensors.torch
+import torch
 
 from conftest import DEMO
 
@@ -24,9 +24,9 @@ def edit_config(folder, **changes):
 
 def edit_weights(folder, change):
     path = folder / "model.safetensors"
-    weights = safetensors.numpy.load_file(path)
+    weights = safetensors.torch.load_file(path)
     change(weights)
-    safetensors.numpy.save_file(weights, path, metadata={"format": "pt"})
+    safetensors.torch.save_file(weights, path, metadata={"format": "pt"})
 
 
 def expect_refusal(start_server, folder, *parts):
@@ -84,7 +84,7 @@ def test_missing_config_value(start_server, folder):
 
 def test_wrong_shape(start_server, folder):
     name = "model.layers.0.mlp.down_proj.weight"
-    edit_weights(folder, lambda weights: weights.update({name: np.ascontiguousarray(weights[name][:, :-1])}))
+    edit_weights(folder, lambda weights: weights.update({name: weights[name][:, :-1].contiguous()}))
     expect_refusal(start_server, folder, name)
 
 
@@ -95,7 +95,7 @@ def test_missing_tensor(start_server, folder):
 
 
 def test_extra_tensor(start_server, folder):
-    edit_weights(folder, lambda weights: weights.update({"model.layers.0.extra.weight": np.ones(3, np.float32)}))
+    edit_weights(folder, lambda weights: weights.update({"model.layers.0.extra.weight": torch.ones(3)}))
     expect_refusal(start_server, folder, "model.layers.0.extra.weight")
 
 
@@ -104,7 +104,6 @@ def test_non_finite_weight(start_server, folder, value):
     name = "model.layers.0.mlp.up_proj.weight"
 
     def poison(weights):
-        weights[name] = weights[name].copy()
         weights[name][1, 2] = value
 
     edit_weights(folder, poison)
@@ -126,14 +125,13 @@ def test_bad_tokenizer(start_server, folder):
 def test_tokenizer_larger_than_the_model(start_server, folder):
     path = folder / "tokenizer.json"
     tokenizer = json.loads(path.read_text())
-    tokenizer["added_tokens"].append({
-        "id": 1_000_000, "content": "<|beyond|>", "single_word": False, "lstrip": False, "rstrip": False,
-        "normalized": False, "special": True})
+    vocab_size = json.loads((folder / "config.json").read_text())["vocab_size"]
+    for token_id in range(len(tokenizer["model"]["vocab"]), vocab_size + 1):
+        tokenizer["added_tokens"].append({
+            "id": token_id, "content": f"<|{token_id}|>", "single_word": False, "lstrip": False, "rstrip": False,
+            "normalized": False, "special": True})
     path.write_text(json.dumps(tokenizer))
-    with start_server("--model", f"policy={folder}", "--model", f"reference={folder}") as server:
-        assert server.address is None or "beyond" not in server.log
-        if server.address is None:
-            assert "vocab" in server.log
+    expect_refusal(start_server, folder, "vocab_size", str(vocab_size))
 
 
 def test_a_folder_without_tokenizer_takes_ids_only(api, start_server, folder):

@@ -9,21 +9,19 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 INVALID_ARGUMENT = grpc.StatusCode.INVALID_ARGUMENT
 
 
-def details_of(error, message_type):
+def violated_fields(status):
+    """The fields that the BadRequest detail of a google.rpc.Status names."""
+    violations = error_details_pb2.BadRequest()
+    return [v.field for detail in status.details if detail.Unpack(violations) for v in violations.field_violations]
+
+
+def fields_of(error):
+    """The same for a failed call."""
     status = status_pb2.Status()
     for key, value in error.trailing_metadata():
         if key == "grpc-status-details-bin":
             status.ParseFromString(value)
-    found = []
-    for detail in status.details:
-        message = message_type()
-        if detail.Unpack(message):
-            found.append(message)
-    return found
-
-
-def fields_of(error):
-    return [v.field for d in details_of(error, error_details_pb2.BadRequest) for v in d.field_violations]
+    return violated_fields(status)
 
 
 @pytest.fixture
@@ -159,9 +157,7 @@ def test_a_faulty_pair_fails_alone(api, stub, good):
     for (name, (_, field)), (index, result) in zip(faulty.items(), list(enumerate(results))[1::2]):
         assert result.status.code == code_pb2.INVALID_ARGUMENT, (name, result)
         assert result.index == index
-        violation = error_details_pb2.BadRequest()
-        assert result.status.details and result.status.details[0].Unpack(violation), (name, result.status)
-        named = violation.field_violations[0].field
+        [named] = violated_fields(result.status)
         assert named.startswith(f"pairs[{index}]"), (name, named)
         if field:
             assert named == f"pairs[{index}].{field}", (name, named)
