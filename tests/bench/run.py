@@ -63,7 +63,8 @@ def print_report(args, lengths, ceilings, contenders, seconds, differences, peak
     best_peer = max((rate[name] for name in rate if name in PEERS), default=None)
     prompt, chosen, rejected = lengths
     print(f"{num_pairs} pairs, mean tokens {prompt:.1f} / {chosen:.1f} / {rejected:.1f}; "
-          f"{args.threads} threads; {args.rounds} rounds, order rotated, warm; medians.\n")
+          f"{args.threads} threads; {args.rounds} rounds, order rotated, warm; medians. "
+          f"Load average before the run: {args.load_before:.1f}.\n")
     print("| | contender | pairs/s | best | to best peer | of ceiling | peak RSS, MB | max abs difference to float64, nats |")
     print("|---|---|---|---|---|---|---|---|")
     for name, times in seconds.items():
@@ -90,6 +91,7 @@ def main():
     parser.add_argument("--build-dir", type=pathlib.Path, default=inputs.REPO / "build", help="(default: build)")
     parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=CONTENDERS, help="(default: all)")
     args = parser.parse_args()
+    args.load_before = os.getloadavg()[0]
 
     inputs.CACHE.mkdir(parents=True, exist_ok=True)
     inputs.make_models()
