@@ -49,7 +49,6 @@ PairStream* PairStream::Start(const ServiceContext& context, grpc::CallbackServe
 
 void PairStream::OnReadDone(bool ok) {
   absl::Status status;
-  bool is_over = !ok;
   if (ok) {
     status = HandleMessage(read_buffer_);
   } else if (options_ == nullptr) {
@@ -58,7 +57,7 @@ void PairStream::OnReadDone(bool ok) {
   {
     absl::MutexLock lock(&mutex_);
     reading_ = false;
-    if (is_over || !status.ok()) End(status);
+    if (!ok || !status.ok()) End(status);
   }
   Advance();
 }
@@ -81,8 +80,11 @@ void PairStream::OnCancel() {
 }
 
 void PairStream::OnDone() {
-  streams_.Remove(this);
+  // Only now it is certain whether the end reached the client.
+  const grpc::StatusCode code = rpc_->IsCancelled() ? grpc::CANCELLED : final_code_;
+  context_.metrics->OnRequest("StreamScorePairs", code, absl::Now() - start_);
   context_.metrics->OnStreamClosed();
+  streams_.Remove(this);
   delete this;
 }
 
@@ -174,8 +176,7 @@ void PairStream::End(const absl::Status& status) {
 void PairStream::Abandon() {
   cancelled_->store(true);
   results_.clear();
-  const bool is_expired = absl::Now() >= absl::FromChrono(rpc_->deadline());
-  end_ = is_expired ? absl::DeadlineExceededError("the deadline passed") : absl::CancelledError("the call was cancelled");
+  end_ = absl::CancelledError("the client cancelled, went away or set a deadline that passed");
 }
 
 // An empty window always has room, so that a full queue slows streams down but stops none of them.
@@ -202,8 +203,8 @@ void PairStream::Advance() {
       StartRead(&read_buffer_);
     } else if (end_.has_value() && !writing_ && results_.empty() && num_scoring_ == 0 && num_pins_ == 0) {
       const grpc::Status status = ToGrpcStatus(*end_, context_.scorer->scheduler().RetryDelay());
+      final_code_ = status.error_code();
       mutex_.Unlock();
-      context_.metrics->OnRequest("StreamScorePairs", status.error_code(), absl::Now() - start_);
       Finish(status);
       return;  // advancing_ stays set: nobody acts any more
     } else {

@@ -99,6 +99,8 @@ class PairStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   // Used by one write at a time only.
   grpc::ByteBuffer write_buffer_;
 
+  grpc::StatusCode final_code_ = grpc::OK;  // set before Finish, read after
+
   absl::Mutex mutex_;
   bool reading_ ABSL_GUARDED_BY(mutex_) = false;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;

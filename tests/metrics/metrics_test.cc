@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/metrics/metrics.h"
+
+#include <arpa/inet.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <limits>
+#include <set>
+#include <sstream>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "server/metrics/exposer.h"
+
+namespace prefscore {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+std::unique_ptr<Metrics> MakeMetrics() {
+  return std::make_unique<Metrics>(
+      std::vector<std::string>{"ScorePairs", "GetModel"},
+      std::vector<ModelLabels>{{"policy", "policy", "d1", "float32", "mode-1"}, {"other", "", "d2", "bfloat16", "mode-2"}});
+}
+
+// The body of GET /metrics, over a socket.
+std::string Scrape(int port) {
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  EXPECT_EQ(connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  const std::string request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+  EXPECT_EQ(write(fd, request.data(), request.size()), static_cast<ssize_t>(request.size()));
+  shutdown(fd, SHUT_WR);
+  std::string response;
+  char buffer[4096];
+  for (ssize_t size = 0; (size = read(fd, buffer, sizeof(buffer))) > 0;) response.append(buffer, size);
+  close(fd);
+  const std::size_t body = response.find("\r\n\r\n");
+  return body == std::string::npos ? response : response.substr(body + 4);
+}
+
+class ScrapeTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    auto exposer = MetricsExposer::Start("127.0.0.1:0", metrics_->registry());
+    ASSERT_TRUE(exposer.ok()) << exposer.status();
+    exposer_ = *std::move(exposer);
+    ASSERT_GT(exposer_->port(), 0);
+  }
+
+  std::unique_ptr<Metrics> metrics_ = MakeMetrics();
+  std::unique_ptr<MetricsExposer> exposer_;
+};
+
+TEST_F(ScrapeTest, SeriesAreThereBeforeTheirFirstEvent) {
+  const std::string text = Scrape(exposer_->port());
+  for (const char* line :
+       {"prefscore_requests_total{code=\"OK\",method=\"ScorePairs\"} 0",
+        "prefscore_requests_total{code=\"UNAUTHENTICATED\",method=\"GetModel\"} 0",
+        "prefscore_request_duration_seconds_count{method=\"GetModel\"} 0", "prefscore_streams_in_flight 0",
+        "prefscore_queued_pairs 0", "prefscore_queued_tokens 0", "prefscore_queue_delay_seconds_count 0",
+        "prefscore_batch_tokens_count 0", "prefscore_forward_duration_seconds_count{model=\"other\"} 0",
+        "prefscore_tokens_total{kind=\"computed\"} 0", "prefscore_tokens_total{kind=\"saved_by_sharing\"} 0",
+        "prefscore_pairs_scored_total 0", "prefscore_pairs_accurate_total 0",
+        "prefscore_pairs_failed_total{code=\"OUT_OF_RANGE\"} 0", "prefscore_non_finite_results_total 0",
+        "prefscore_reward_margin_count 0", "prefscore_build_info{version=",
+        "prefscore_model_info{digest=\"d1\",dtype=\"float32\",name=\"policy\",numerics_mode=\"mode-1\",role=\"policy\"} 1",
+        "prefscore_start_time_seconds "}) {
+    EXPECT_THAT(text, HasSubstr(line));
+  }
+}
+
+TEST_F(ScrapeTest, EventsMoveTheirSeriesAndNoOther) {
+  metrics_->OnRequest("ScorePairs", 3, absl::Milliseconds(30));
+  metrics_->OnStreamOpened();
+  metrics_->OnStreamOpened();
+  metrics_->OnStreamClosed();
+  metrics_->OnQueueChanged(2, 70);
+  metrics_->OnQueueDelay(absl::Seconds(2));
+  metrics_->OnBatch(100);
+  metrics_->OnForward("policy", absl::Milliseconds(1500));
+  metrics_->OnTokens(100, 40);
+  metrics_->OnPairScored(0.7);
+  metrics_->OnPairScored(-0.7);
+  metrics_->OnPairScored(0);
+  metrics_->OnPairFailed(11);
+  metrics_->OnPairFailed(3);
+  const std::string text = Scrape(exposer_->port());
+  for (const char* line :
+       {"prefscore_requests_total{code=\"INVALID_ARGUMENT\",method=\"ScorePairs\"} 1",
+        "prefscore_requests_total{code=\"OK\",method=\"ScorePairs\"} 0",
+        "prefscore_request_duration_seconds_bucket{method=\"ScorePairs\",le=\"0.025\"} 0",
+        "prefscore_request_duration_seconds_bucket{method=\"ScorePairs\",le=\"0.05\"} 1", "prefscore_streams_in_flight 1",
+        "prefscore_queued_pairs 2", "prefscore_queued_tokens 70", "prefscore_queue_delay_seconds_sum 2",
+        "prefscore_batch_tokens_bucket{le=\"128\"} 1", "prefscore_forward_duration_seconds_sum{model=\"policy\"} 1.5",
+        "prefscore_forward_duration_seconds_count{model=\"other\"} 0", "prefscore_tokens_total{kind=\"computed\"} 100",
+        "prefscore_tokens_total{kind=\"saved_by_sharing\"} 40", "prefscore_pairs_scored_total 3",
+        "prefscore_pairs_accurate_total 1", "prefscore_reward_margin_bucket{le=\"-0.5\"} 1",
+        "prefscore_reward_margin_bucket{le=\"0\"} 2", "prefscore_reward_margin_bucket{le=\"1\"} 3",
+        "prefscore_pairs_failed_total{code=\"OUT_OF_RANGE\"} 1",
+        "prefscore_pairs_failed_total{code=\"INVALID_ARGUMENT\"} 1", "prefscore_non_finite_results_total 1"}) {
+    EXPECT_THAT(text, HasSubstr(absl::StrCat(line, "\n")));
+  }
+}
+
+TEST_F(ScrapeTest, AllNamesHaveThePrefixAndHelp) {
+  std::istringstream lines(Scrape(exposer_->port()));
+  std::set<std::string> with_help;
+  int num_types = 0;
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream words(line);
+    std::string hash, kind, name, rest;
+    if (!(words >> hash >> kind >> name) || hash != "#") continue;
+    std::getline(words, rest);
+    if (kind == "HELP" && rest.size() > 1) with_help.insert(name);
+    if (kind != "TYPE") continue;
+    if (name.starts_with("exposer_")) continue;  // the library's own
+    ++num_types;
+    EXPECT_TRUE(name.starts_with("prefscore_")) << name;
+    EXPECT_TRUE(with_help.contains(name)) << name;
+    EXPECT_EQ(name.ends_with("_total"), rest == " counter") << name;
+  }
+  EXPECT_EQ(num_types, 17);
+}
+
+TEST_F(ScrapeTest, PromtoolFindsNoFault) {
+  if (std::system("promtool --version > /dev/null 2>&1") != 0) GTEST_SKIP() << "promtool is not installed";
+  const std::string path = ::testing::TempDir() + "prefscore_metrics_test.txt";
+  std::ofstream(path) << Scrape(exposer_->port());
+  const std::string output_path = path + ".out";
+  const int result = std::system(absl::StrCat("promtool check metrics < ", path, " > ", output_path, " 2>&1").c_str());
+  std::ostringstream output;
+  output << std::ifstream(output_path).rdbuf();
+  EXPECT_EQ(result, 0) << output.str();
+  EXPECT_THAT(output.str(), Not(HasSubstr("prefscore_")));
+}
+
+TEST_F(ScrapeTest, APortInUseIsAnError) {
+  const std::string address = absl::StrCat("127.0.0.1:", exposer_->port());
+  const auto second = MetricsExposer::Start(address, metrics_->registry());
+  EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(second.status().message()), HasSubstr("cannot serve metrics on " + address));
+}
+
+}  // namespace
+}  // namespace prefscore

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+// Health, reflection, drain, and a port that is in use.
+#include <grpcpp/generic/generic_stub.h>
+#include <signal.h>
+
+#include <thread>
+
+#include "grpc/health/v1/health.grpc.pb.h"
+#include "tests/rpc/rpc_test_base.h"
+
+namespace prefscore {
+namespace {
+
+using ::testing::HasSubstr;
+using HealthResponse = grpc::health::v1::HealthCheckResponse;
+
+class LifecycleTest : public RpcTestBase {
+ protected:
+  // NOT_SERVING as well where the service is unknown; `code` gets the difference.
+  HealthResponse::ServingStatus Check(const std::string& service, grpc::StatusCode* code = nullptr) {
+    auto stub = grpc::health::v1::Health::NewStub(channel_);
+    grpc::ClientContext context;
+    grpc::health::v1::HealthCheckRequest request;
+    request.set_service(service);
+    HealthResponse response;
+    const grpc::Status status = stub->Check(&context, request, &response);
+    if (code != nullptr) *code = status.error_code();
+    return response.status();
+  }
+};
+
+TEST_F(LifecycleTest, HealthIsPerServiceAndOverall) {
+  Start();
+  EXPECT_EQ(Check(""), HealthResponse::SERVING);
+  EXPECT_EQ(Check("prefscore.v1.ScoringService"), HealthResponse::SERVING);
+  EXPECT_EQ(Check("prefscore.v1.ModelService"), HealthResponse::SERVING);
+  grpc::StatusCode code;
+  Check("prefscore.v1.NoSuchService", &code);
+  EXPECT_EQ(code, grpc::NOT_FOUND);
+}
+
+// The request is ServerReflectionRequest{list_services: "*"}; the names stand in the response's bytes.
+TEST_F(LifecycleTest, ReflectionListsTheServices) {
+  Start();
+  grpc::GenericStub stub(channel_);
+  grpc::ClientContext context;
+  grpc::CompletionQueue queue;
+  auto stream = stub.PrepareCall(&context, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", &queue);
+  const auto next = [&queue] {
+    void* tag = nullptr;
+    bool ok = false;
+    return queue.Next(&tag, &ok) && ok;
+  };
+  stream->StartCall(nullptr);
+  ASSERT_TRUE(next());
+  grpc::Slice slice("\x3a\x01*");
+  stream->Write(grpc::ByteBuffer(&slice, 1), nullptr);
+  ASSERT_TRUE(next());
+  grpc::ByteBuffer response;
+  stream->Read(&response, nullptr);
+  ASSERT_TRUE(next());
+  grpc::Slice bytes;
+  ASSERT_TRUE(response.DumpToSingleSlice(&bytes).ok());
+  const std::string names(reinterpret_cast<const char*>(bytes.begin()), bytes.size());
+  for (const char* name : {"prefscore.v1.ScoringService", "prefscore.v1.ModelService", "grpc.health.v1.Health"}) {
+    EXPECT_THAT(names, HasSubstr(name));
+  }
+  context.TryCancel();
+  grpc::Status status;
+  stream->Finish(&status, nullptr);
+  next();
+}
+
+TEST_F(LifecycleTest, APortInUseIsAnError) {
+  Start();
+  const std::string address = absl::StrCat("127.0.0.1:", server_->port());
+  const auto second = Server::Start(address, {registry_.get(), scorer_.get(), metrics_.get(), limits_});
+  EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(second.status().message()), HasSubstr("cannot listen on " + address));
+  EXPECT_EQ(Check(""), HealthResponse::SERVING) << "the first server is unharmed";
+}
+
+TEST_F(LifecycleTest, DrainFinishesWhatWasAdmittedAndRefusesTheRest) {
+  limits_.max_batch_tokens = 1;
+  CloseGate();
+  Start();
+  v1::ScorePairsRequest request;
+  for (int idx = 0; idx < 3; ++idx) *request.add_pairs() = IdPair({5}, {1}, {2});
+  v1::ScorePairsResponse response;
+  grpc::ClientContext context;
+  grpc::Status admitted;
+  absl::Notification done;
+  scoring_->async()->ScorePairs(&context, &request, &response, [&](grpc::Status status) {
+    admitted = status;
+    done.Notify();
+  });
+  WaitUntil("the call is admitted", [&] { return policy_->num_forwards() > 0; });
+  grpc::ClientContext idle_context;
+  auto idle_stream = scoring_->StreamScorePairs(&idle_context);
+  idle_stream->Write([] {
+    v1::StreamScorePairsRequest options;
+    options.mutable_options();
+    return options;
+  }());
+  WaitUntil("the stream is open", [&] { return MetricValue("prefscore_streams_in_flight") == 1; });
+
+  bool is_done = false;
+  std::thread drain([&] { is_done = server_->Drain(absl::Seconds(20)); });
+  WaitUntil("health says so", [&] { return Check("") == HealthResponse::NOT_SERVING; });
+  EXPECT_EQ(Check("prefscore.v1.ScoringService"), HealthResponse::NOT_SERVING);
+
+  v1::StreamScorePairsResponse none;
+  EXPECT_FALSE(idle_stream->Read(&none));
+  const grpc::Status idle = idle_stream->Finish();
+  EXPECT_EQ(idle.error_code(), grpc::UNAVAILABLE) << "an idle stream holds up nothing";
+  EXPECT_TRUE(DetailsOf(idle).retry_delay_seconds.has_value());
+
+  grpc::Status late;
+  WaitUntil("new calls are refused", [&] {
+    v1::ScorePairsRequest one;
+    *one.add_pairs() = IdPair({5}, {1}, {2});
+    v1::ScorePairsResponse ignored;
+    grpc::ClientContext late_context;
+    late_context.set_deadline(absl::ToChronoTime(absl::Now() + absl::Milliseconds(200)));
+    late = scoring_->ScorePairs(&late_context, one, &ignored);
+    return late.error_code() == grpc::UNAVAILABLE;
+  });
+  EXPECT_EQ(DetailsOf(late).reason, "SHUTTING_DOWN");
+
+  OpenGate();
+  done.WaitForNotification();
+  drain.join();
+  EXPECT_TRUE(is_done);
+  EXPECT_EQ(MetricValue("prefscore_requests_total", {{"method", "StreamScorePairs"}, {"code", "UNAVAILABLE"}}), 1);
+  EXPECT_TRUE(admitted.ok()) << admitted.error_message();
+  EXPECT_EQ(response.results_size(), 3);
+  EXPECT_FALSE(response.results(2).has_status());
+}
+
+TEST_F(LifecycleTest, DrainAnswersWhatAStreamHasRead) {
+  limits_.max_batch_tokens = 1;
+  CloseGate();
+  Start();
+  grpc::ClientContext context;
+  auto stream = scoring_->StreamScorePairs(&context);
+  v1::StreamScorePairsRequest request;
+  request.mutable_options();
+  stream->Write(request);
+  for (int idx = 0; idx < 3; ++idx) {
+    *request.mutable_pair() = IdPair({5}, {1}, {2});
+    stream->Write(request);
+  }
+  WaitUntil("pairs are queued", [&] { return MetricValue("prefscore_queued_pairs") == 2; });
+  std::thread drain([&] { EXPECT_TRUE(server_->Drain(absl::Seconds(20))); });
+  WaitUntil("health says so", [&] { return Check("") == HealthResponse::NOT_SERVING; });
+  OpenGate();
+  int num_results = 0;
+  v1::StreamScorePairsResponse response;
+  while (stream->Read(&response)) num_results += !response.result().has_status();
+  EXPECT_EQ(num_results, 3);
+  EXPECT_EQ(stream->Finish().error_code(), grpc::UNAVAILABLE);
+  drain.join();
+}
+
+TEST_F(LifecycleTest, DrainGivesUpAfterItsGrace) {
+  CloseGate();
+  Start();
+  v1::ScorePairsRequest request;
+  *request.add_pairs() = IdPair({5}, {1}, {2});
+  v1::ScorePairsResponse response;
+  grpc::ClientContext context;
+  absl::Notification done;
+  scoring_->async()->ScorePairs(&context, &request, &response, [&](grpc::Status status) {
+    EXPECT_FALSE(status.ok());
+    done.Notify();
+  });
+  WaitUntil("the call is admitted", [&] { return policy_->num_forwards() > 0; });
+  bool is_done = true;
+  std::thread drain([&] { is_done = server_->Drain(absl::Milliseconds(100)); });
+  done.WaitForNotification();  // cancelled, although the model still works on it
+  OpenGate();
+  drain.join();
+  EXPECT_FALSE(is_done);
+}
+
+TEST(TerminationSignalTest, WaitsForSigterm) {
+  TerminationSignal signal;
+  std::thread sender([] { kill(getpid(), SIGTERM); });
+  signal.Wait();
+  sender.join();
+  // The next one has the default action again.
+  struct sigaction action = {};
+  sigaction(SIGTERM, nullptr, &action);
+  EXPECT_EQ(action.sa_handler, SIG_DFL);
+}
+
+}  // namespace
+}  // namespace prefscore
