@@ -15,7 +15,8 @@ std::function<void(const absl::Status&, absl::Duration)> RetryNote(std::function
   };
 }
 
-std::unique_ptr<client::ScoringClient> ConnectTo(const ServerOptions& server, std::function<void(const std::string&)> note) {
+std::unique_ptr<client::ScoringClient> ConnectTo(const ServerOptions& server,
+                                                 std::function<void(const std::string&)> note) {
   client::ClientOptions options;
   options.timeout = server.timeout;
   options.retry.on_retry = RetryNote(std::move(note));

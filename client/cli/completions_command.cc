@@ -22,8 +22,8 @@ constexpr std::size_t kMessageOverheadBytes = 1024;  // of a request, without it
 // Gathers rows into requests and writes their results in the order of the input.
 class CompletionRun {
  public:
-  CompletionRun(const CompletionsOptions& options, client::ScoringClient& client, const v1::Limits& limits, LineWriter& writer,
-                Progress& progress)
+  CompletionRun(const CompletionsOptions& options, client::ScoringClient& client, const v1::Limits& limits,
+                LineWriter& writer, Progress& progress)
       : request_(options.request), client_(client), limits_(limits), writer_(writer), progress_(progress) {}
 
   absl::Status Add(const Line& line) {
@@ -54,8 +54,8 @@ class CompletionRun {
     if (!sent_.empty()) {
       ASSIGN_OR_RETURN(v1::ScoreCompletionsResponse response, client_.ScoreCompletions(request_));
       if (response.results_size() != static_cast<int>(sent_.size())) {
-        return absl::InternalError(absl::StrCat("the server sent ", response.results_size(), " results for ",
-                                                sent_.size(), " prompts"));
+        return absl::InternalError(
+            absl::StrCat("the server sent ", response.results_size(), " results for ", sent_.size(), " prompts"));
       }
       for (std::size_t i = 0; i < sent_.size(); ++i) {
         v1::PromptResult& result = results_[sent_[i]];

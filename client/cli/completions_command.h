@@ -13,9 +13,9 @@
 namespace prefscore::cli {
 
 struct CompletionsOptions {
-  ServerOptions server;  // its timeout: of one request
-  std::string input;     // JSON Lines; "-": standard input
-  std::string output;    // JSON Lines; "-": standard output
+  ServerOptions server;                 // its timeout: of one request
+  std::string input;                    // JSON Lines; "-": standard input
+  std::string output;                   // JSON Lines; "-": standard output
   v1::ScoreCompletionsRequest request;  // all but the prompts
   bool overwrite = false;
 };

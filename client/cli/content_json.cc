@@ -82,7 +82,8 @@ absl::StatusOr<ContentForm> DetectForm(const Json& value, const std::string& fie
   }
   const std::string found = value.is_array() ? absl::StrCat("a list of ", value.front().type_name())
                                              : std::string(value.is_null() ? "absent" : value.type_name());
-  return FieldError(field, absl::StrCat("must be a string, a list of messages or a list of token ids, but is ", found));
+  return FieldError(field,
+                    absl::StrCat("must be a string, a list of messages or a list of token ids, but is ", found));
 }
 
 absl::StatusOr<v1::Content> ContentFromJson(const Json& value, const std::string& field, ContentForm empty_list_as) {

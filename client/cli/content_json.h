@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Prompts and completions of a row in the forms that a data set has them. Errors are INVALID_ARGUMENT and start with the
-// field's name.
+// Prompts and completions of a row in the forms that a data set has them. Errors are INVALID_ARGUMENT and start with
+// the field's name.
 #pragma once
 
 #include <string>
@@ -20,9 +20,9 @@ const char* FormName(ContentForm form);
 
 absl::StatusOr<ContentForm> DetectForm(const nlohmann::ordered_json& value, const std::string& field);
 
-// A string, a list of messages or a list of token ids; an empty list becomes `empty_list_as`. A message with exactly a
-// role and a content, both strings and in this order, is sent as such, any other as its JSON text with the key order of
-// the row: templates that print a message print its keys in order.
+// A string, a list of messages or a list of token ids; an empty list becomes `empty_list_as`. A message with exactly
+// a role and a content, both strings and in this order, is sent as such, any other as its JSON text with the key
+// order of the row: templates that print a message print its keys in order.
 absl::StatusOr<v1::Content> ContentFromJson(const nlohmann::ordered_json& value, const std::string& field,
                                             ContentForm empty_list_as);
 

@@ -76,7 +76,8 @@ absl::StatusOr<nlohmann::ordered_json> ParseJsonObject(const std::string& text) 
   };
   try {
     auto json = nlohmann::ordered_json::parse(text, limit_nesting);
-    if (!json.is_object()) return absl::InvalidArgumentError(absl::StrCat("not a JSON object but ", json.type_name()));
+    if (!json.is_object())
+      return absl::InvalidArgumentError(absl::StrCat("not a JSON object but ", json.type_name()));
     return json;
   } catch (const std::exception& error) {
     return absl::InvalidArgumentError(absl::StrCat("not valid JSON: ", Excerpt(error.what())));

@@ -41,12 +41,12 @@ class LineReader {
 // Lines that are not blank; nothing for standard input and for what is not a regular file.
 std::optional<std::uint64_t> CountLines(const std::string& path);
 
-// Parses a JSON object, key order kept. INVALID_ARGUMENT says where it breaks. Nesting is limited, so that a hostile row
-// cannot exhaust the stack.
+// Parses a JSON object, key order kept. INVALID_ARGUMENT says where it breaks. Nesting is limited, so that a hostile
+// row cannot exhaust the stack.
 absl::StatusOr<nlohmann::ordered_json> ParseJsonObject(const std::string& text);
 
-// Writes each line with one system call: a killed run leaves whole lines and at most one torn last line. A file is locked
-// against a second writer. Not thread-safe.
+// Writes each line with one system call: a killed run leaves whole lines and at most one torn last line. A file is
+// locked against a second writer. Not thread-safe.
 class LineWriter {
  public:
   // Creates the file where it does not exist; keeps what it holds.

@@ -41,8 +41,9 @@ constexpr char kScoreDescription[] =
     "prompt, chosen and rejected are strings, lists of chat messages or lists of token ids. Without a prompt it is\n"
     "the common start of chosen and rejected, as in TRL. Optional: id, tools, chat_template_kwargs, and log-probs\n"
     "that are known already (reference_chosen_logp ..., or TRL's ref_chosen_logps and ref_rejected_logps).\n\n"
-    "An interrupted run goes on where it stopped: rows that the output holds are kept, if they were made with the same\n"
-    "options and models (OUTPUT.run.json remembers them) and have the same ids.";
+    "An interrupted run goes on where it stopped: rows that the output holds are kept, if they were made with\n"
+    "the same options and models (OUTPUT.run.json remembers them) and have the same ids.\n"
+    "Failed rows are kept too; score them again with --overwrite.";
 
 constexpr char kCompletionsDescription[] =
     "Log-probabilities of the completions of each prompt.\n\n"
@@ -52,7 +53,8 @@ constexpr char kCompletionsDescription[] =
     "  {\"id\": \"a\", \"prompt\": \"2 + 2 =\", \"completions\": [\" 4\", \" 5\", \" four\"]}";
 
 constexpr char kModelsDescription[] =
-    "Shows the hosted models and the server's limits.\n\nExample:\n  prefscore models --server localhost:50051 --json";
+    "Shows the hosted models and the server's limits.\n\nExample:\n  prefscore models --server localhost:50051 "
+    "--json";
 
 constexpr char kHealthDescription[] =
     "Tells whether the server serves.\n\nExample:\n"
@@ -68,12 +70,14 @@ class OverviewFormatter : public CLI::Formatter {
   std::string make_subcommand(const CLI::App* command) const override {
     const std::string& description = command->get_description();
     std::ostringstream line;
-    CLI::detail::format_help(line, command->get_name(), description.substr(0, description.find('\n')), get_column_width());
+    CLI::detail::format_help(line, command->get_name(), description.substr(0, description.find('\n')),
+                             get_column_width());
     return line.str();
   }
 };
 
-void AddServerFlags(CLI::App& app, ServerOptions& server, double default_timeout_seconds, const std::string& of_what) {
+void AddServerFlags(CLI::App& app, ServerOptions& server, double default_timeout_seconds,
+                    const std::string& of_what) {
   server.timeout = absl::Seconds(default_timeout_seconds);
   app.add_option("--server", server.address, "HOST:PORT of the server")->required();
   app.add_option_function<double>(
@@ -108,8 +112,8 @@ void AddScoringFlags(CLI::App& app, Message& message) {
          "--max-length", [&](const std::uint32_t& length) { message.set_max_length(length); },
          "Longest prompt + completion, in tokens; default: the models' limit")
       ->check(CLI::PositiveNumber);
-  app.add_flag_callback("--per-token", [&] { message.set_return_token_logps(true); },
-                        "Write the log-prob of each token too");
+  app.add_flag_callback(
+      "--per-token", [&] { message.set_return_token_logps(true); }, "Write the log-prob of each token too");
 }
 
 CLI::App* AddScore(CLI::App& app, ScoreOptions& options) {
@@ -133,7 +137,8 @@ CLI::App* AddScore(CLI::App& app, ScoreOptions& options) {
               *scoring.add_objectives() = *objective;
             }
           },
-          "NAME[:beta=NUMBER,gamma=NUMBER], repeatable: sigmoid (DPO's loss; gamma = beta unless given) or margin_hinge")
+          "NAME[:beta=NUMBER,gamma=NUMBER], repeatable: sigmoid (DPO's loss; gamma = beta unless given) or "
+          "margin_hinge")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->default_str(kDefaultObjective);
@@ -176,7 +181,9 @@ CLI::App* AddCompletions(CLI::App& app, CompletionsOptions& options) {
   completions
       ->add_option_function<std::vector<std::string>>(
           "--model",
-          [&](const std::vector<std::string>& names) { options.request.mutable_models()->Add(names.begin(), names.end()); },
+          [&](const std::vector<std::string>& names) {
+            options.request.mutable_models()->Add(names.begin(), names.end());
+          },
           "Name of a model to score under, repeatable; default: the server's policy and reference")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);

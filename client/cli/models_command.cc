@@ -28,10 +28,13 @@ void PrintModel(const v1::Model& model) {
   const bool has_tokenizer = !model.tokenizer_fingerprint().empty();
   std::cout << absl::StrFormat(
       "%s\n  default role   %s\n  architecture   %s, %d parameters, %s\n  vocabulary     %d tokens\n"
-      "  context        %d tokens\n  input          %s\n  digest         %s\n  tokenizer      %s\n  numerics mode  %s\n",
+      "  context        %d tokens\n  input          %s\n  digest         %s\n  tokenizer      %s\n  numerics mode  "
+      "%s\n",
       model.name(), RoleName(model.role()), model.architecture(), model.num_parameters(), model.dtype(),
       model.vocab_size(), model.max_context_tokens(),
-      !has_tokenizer ? "token ids" : model.has_chat_template() ? "text, messages, token ids" : "text, token ids",
+      !has_tokenizer              ? "token ids"
+      : model.has_chat_template() ? "text, messages, token ids"
+                                  : "text, token ids",
       model.digest(), has_tokenizer ? model.tokenizer_fingerprint() : "none", model.numerics_mode());
 }
 
@@ -42,7 +45,8 @@ void PrintLimits(const v1::Limits& limits) {
   for (int i = 0; i < limits.GetDescriptor()->field_count(); ++i) {
     const auto* field = limits.GetDescriptor()->field(i);
     const bool is_64_bit = field->cpp_type() == google::protobuf::FieldDescriptor::CPPTYPE_UINT64;
-    const std::uint64_t value = is_64_bit ? reflection->GetUInt64(limits, field) : reflection->GetUInt32(limits, field);
+    const std::uint64_t value =
+        is_64_bit ? reflection->GetUInt64(limits, field) : reflection->GetUInt32(limits, field);
     std::cout << absl::StrFormat("  %-26s %12d\n", field->name(), value);
   }
 }

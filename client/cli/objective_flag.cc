@@ -47,7 +47,8 @@ absl::StatusOr<v1::Objective> ParseObjectiveFlag(const std::string& text) {
   for (const std::string& parameter : parameters) {
     const auto equals = parameter.find('=');
     const std::string name = parameter.substr(0, equals);
-    if (name != "beta" && name != "gamma") return error(absl::StrCat("'", name, "' is not a parameter; known: beta, gamma"));
+    if (name != "beta" && name != "gamma")
+      return error(absl::StrCat("'", name, "' is not a parameter; known: beta, gamma"));
     if (equals == std::string::npos) return error(absl::StrCat(name, " has no value; write ", name, "=NUMBER"));
     const std::optional<double> value = ParseNumber(parameter.substr(equals + 1));
     if (!value) return error(absl::StrCat(name, " is not a finite number: '", parameter.substr(equals + 1), "'"));

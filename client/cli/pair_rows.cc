@@ -52,7 +52,8 @@ absl::Status FillContents(const Json& row, v1::PreferencePair& pair) {
   const Json& prompt = Member(row, "prompt");
   const Json& chosen = Member(row, "chosen");
   const Json& rejected = Member(row, "rejected");
-  if (HasAllKnown(pair.known()) && prompt.is_null() && chosen.is_null() && rejected.is_null()) return absl::OkStatus();
+  if (HasAllKnown(pair.known()) && prompt.is_null() && chosen.is_null() && rejected.is_null())
+    return absl::OkStatus();
 
   ASSIGN_OR_RETURN(const ContentForm chosen_form, DetectForm(chosen, "chosen"));
   ASSIGN_OR_RETURN(const ContentForm rejected_form, DetectForm(rejected, "rejected"));
@@ -68,8 +69,8 @@ absl::Status FillContents(const Json& row, v1::PreferencePair& pair) {
   if (prompt_form == ContentForm::kText && form == ContentForm::kMessages) prompt_form.reset();
   const auto check_form = [&](ContentForm found, const char* field) {
     if (found == form || found == ContentForm::kEmptyList) return absl::OkStatus();
-    return absl::InvalidArgumentError(absl::StrCat(field, ": is ", FormName(found), ", but chosen is ", FormName(form),
-                                                   "; all contents of a pair take one form"));
+    return absl::InvalidArgumentError(absl::StrCat(field, ": is ", FormName(found), ", but chosen is ",
+                                                   FormName(form), "; all contents of a pair take one form"));
   };
   RETURN_IF_ERROR(check_form(rejected_form, "rejected"));
   if (prompt_form) RETURN_IF_ERROR(check_form(*prompt_form, "prompt"));

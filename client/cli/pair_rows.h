@@ -2,9 +2,9 @@
 // Rows of preference pairs, in the forms that TRL's data sets have.
 //
 // `prompt`, `chosen`, `rejected`: strings, lists of messages or lists of token ids. Without a prompt, or with a text
-// prompt next to message lists (as UltraFeedback has it), the prompt is the common start of chosen and rejected, as in
-// TRL. Further members: `id`, `tools` (a JSON list, or its text), `chat_template_kwargs` (a JSON object, or its text),
-// and log-probs that are known already: `policy_chosen_logp`, `policy_rejected_logp`, `reference_chosen_logp`,
+// prompt next to message lists (as UltraFeedback has it), the prompt is the common start of chosen and rejected, as
+// in TRL. Further members: `id`, `tools` (a JSON list, or its text), `chat_template_kwargs` (a JSON object, or its
+// text), and log-probs that are known already: `policy_chosen_logp`, `policy_rejected_logp`, `reference_chosen_logp`,
 // `reference_rejected_logp`, or TRL's `ref_chosen_logps`, `ref_rejected_logps`. Other members are ignored.
 #pragma once
 

@@ -16,9 +16,9 @@ class PairTable {
 
   void Add(const v1::PairResult& result);  // those beyond max_rows are left out
 
-  // Per pair: id, h and h0 (the margins of policy and reference, nats), loss and reward margin of the first objective,
-  // token counts, and its learning cell: whether policy and reference rank the pair as the annotator did. "" without
-  // rows.
+  // Per pair: id, h and h0 (the margins of policy and reference, nats), loss and reward margin of the first
+  // objective, token counts, and its learning cell: whether policy and reference rank the pair as the annotator did.
+  // "" without rows.
   std::string Text() const;
 
  private:

@@ -24,15 +24,16 @@ std::string FormatSeconds(double seconds) {
 
 }  // namespace
 
-std::string FormatProgress(const ProgressCounts& counts, std::optional<std::uint64_t> num_rows, absl::Duration elapsed) {
+std::string FormatProgress(const ProgressCounts& counts, std::optional<std::uint64_t> num_rows,
+                           absl::Duration elapsed) {
   const double seconds = absl::ToDoubleSeconds(elapsed);
   const double rate = seconds > 0 ? static_cast<double>(counts.num_done - counts.num_kept) / seconds : 0;
   std::string text;
   if (num_rows && *num_rows > 0) {
     const double fraction = std::min(1.0, static_cast<double>(counts.num_done) / static_cast<double>(*num_rows));
     const int width = static_cast<int>(fraction * kBarWidth);
-    absl::StrAppend(&text, "[", std::string(width, '='), std::string(kBarWidth - width, ' '), "] ", counts.num_done, "/",
-                    *num_rows);
+    absl::StrAppend(&text, "[", std::string(width, '='), std::string(kBarWidth - width, ' '), "] ", counts.num_done,
+                    "/", *num_rows);
   } else {
     absl::StrAppend(&text, counts.num_done, " rows");
   }

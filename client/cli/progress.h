@@ -12,13 +12,14 @@
 namespace prefscore::cli {
 
 struct ProgressCounts {
-  std::uint64_t num_done = 0;    // rows with a result, kept ones and failed ones included
-  std::uint64_t num_kept = 0;    // of those, rows that an earlier run left
+  std::uint64_t num_done = 0;  // rows with a result, kept ones and failed ones included
+  std::uint64_t num_kept = 0;  // of those, rows that an earlier run left
   std::uint64_t num_failed = 0;
 };
 
 // "[=====>    ]  52/100  12.3 rows/s  ETA 0:04  1 failed". Rate and ETA count only what this run did.
-std::string FormatProgress(const ProgressCounts& counts, std::optional<std::uint64_t> num_rows, absl::Duration elapsed);
+std::string FormatProgress(const ProgressCounts& counts, std::optional<std::uint64_t> num_rows,
+                           absl::Duration elapsed);
 
 class Progress {
  public:

@@ -32,8 +32,8 @@ absl::Status CheckSettings(const std::string& path, const RunSettings& settings)
     const auto member = found.find(name);
     const std::string before = member != found.end() && member->is_string() ? member->get<std::string>() : "";
     if (before == value) continue;
-    return absl::FailedPreconditionError(absl::StrCat(path, " holds rows made with ", name, " '", before,
-                                                      "', this run has '", value, "'", kCure));
+    return absl::FailedPreconditionError(
+        absl::StrCat(path, " holds rows made with ", name, " '", before, "', this run has '", value, "'", kCure));
   }
   return absl::OkStatus();
 }
@@ -51,8 +51,8 @@ absl::Status WriteSettings(const std::string& path, const RunSettings& settings)
 
 absl::StatusOr<std::unique_ptr<ResultFile>> ResultFile::Open(const std::string& path, const RunSettings& settings,
                                                              bool overwrite) {
-  const bool is_file = path != kStandardStream && (!std::filesystem::exists(path) ||
-                                                   std::filesystem::is_regular_file(path));
+  const bool is_file =
+      path != kStandardStream && (!std::filesystem::exists(path) || std::filesystem::is_regular_file(path));
   const bool holds_rows = is_file && !overwrite && HasWholeLine(path);
   if (holds_rows) RETURN_IF_ERROR(CheckSettings(path, settings));
   ASSIGN_OR_RETURN(auto writer, LineWriter::Open(path));
@@ -87,7 +87,8 @@ absl::StatusOr<std::optional<v1::PairResult>> ResultFile::NextKept(std::uint64_t
   };
   absl::StatusOr<v1::PairResult> result = PairResultFromJson(text);
   if (!result.ok()) return error(std::string(result.status().message()));
-  if (result->index() != index) return error(absl::StrCat("holds row ", result->index(), " where row ", index, " belongs"));
+  if (result->index() != index)
+    return error(absl::StrCat("holds row ", result->index(), " where row ", index, " belongs"));
   if (result->id() != id) {
     return error(absl::StrCat("holds the result of id '", result->id(), "', but the input's row has id '", id, "'"));
   }
@@ -98,8 +99,8 @@ absl::Status ResultFile::ExpectNoMoreKept() {
   std::string text;
   if (!kept_.is_open()) return absl::OkStatus();
   if (ReadKeptLine(text)) {
-    return absl::FailedPreconditionError(absl::StrCat(path_, " line ", line_, ": the input has only ", line_ - 1, " rows",
-                                                      kCure));
+    return absl::FailedPreconditionError(
+        absl::StrCat(path_, " line ", line_, ": the input has only ", line_ - 1, " rows", kCure));
   }
   kept_.close();
   return writer_->Truncate(kept_size_);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Result rows: the result messages in proto3 JSON with snake_case names. A scored row has all its numbers, zeros too; a
-// failed one only id, index and status.
+// Result rows: the result messages in proto3 JSON with snake_case names. A scored row has all its numbers, zeros too;
+// a failed one only id, index and status.
 #pragma once
 
 #include <cstdint>

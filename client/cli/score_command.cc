@@ -21,7 +21,8 @@ namespace {
 
 constexpr std::size_t kMessageOverheadBytes = 64;  // around a pair in its stream message
 
-// Pins the digests of the models that the server has now: if it comes back with others, the run fails instead of mixing.
+// Pins the digests of the models that the server has now: if it comes back with others, the run fails instead of
+// mixing.
 void PinModels(const v1::Model* policy, const v1::Model* reference, v1::ScoringOptions& scoring) {
   if (policy && scoring.expected_policy_digest().empty()) scoring.set_expected_policy_digest(policy->digest());
   if (reference && scoring.expected_reference_digest().empty()) {
@@ -79,8 +80,8 @@ absl::Status ScoreRows(LineReader& reader, std::uint64_t max_message_bytes, Resu
     }
     const std::size_t num_bytes = row.pair.ByteSizeLong() + kMessageOverheadBytes;
     if (row.fault.ok() && max_message_bytes > 0 && num_bytes > max_message_bytes) {
-      row.fault = absl::InvalidArgumentError(absl::StrCat("pair: is ", num_bytes, " bytes long; the server's limit is ",
-                                                          max_message_bytes, " (max_message_bytes)"));
+      row.fault = absl::InvalidArgumentError(absl::StrCat(
+          "pair: is ", num_bytes, " bytes long; the server's limit is ", max_message_bytes, " (max_message_bytes)"));
     }
     if (!row.fault.ok()) {
       sink.AddFaulty(FaultyRow<v1::PairResult>(row.pair.id(), index, line->number, row.fault));
@@ -104,7 +105,8 @@ void PrintReport(const ScoreOptions& options, const ScoreSink& sink, std::uint64
   out << "scored " << summary.num_scored() << " of " << num_rows << " rows";
   if (summary.num_failed() > 0) out << ", " << summary.num_failed() << " failed (see their status in the output)";
   if (sink.num_kept() > 0) out << ", " << sink.num_kept() << " kept from an earlier run";
-  out << absl::StrFormat("; %.1f s, %.1f rows/s\n", seconds, static_cast<double>(num_rows - sink.num_kept()) / seconds);
+  out << absl::StrFormat("; %.1f s, %.1f rows/s\n", seconds,
+                         static_cast<double>(num_rows - sink.num_kept()) / seconds);
   if (num_known_rows > 0) out << num_known_rows << " rows brought log-probs of their own, which were used as given\n";
   out << summary.Text() << std::flush;
 }
@@ -128,15 +130,15 @@ absl::StatusOr<int> Score(const ScoreOptions& options) {
   stream_options.silence_timeout = options.server.timeout;
   stream_options.retry.on_retry = RetryNote(note);
 
-  ASSIGN_OR_RETURN(const auto file, ResultFile::Open(options.output,
-                                                     SettingsOf(policy, reference, stream_options.scoring),
-                                                     options.overwrite));
+  ASSIGN_OR_RETURN(
+      const auto file,
+      ResultFile::Open(options.output, SettingsOf(policy, reference, stream_options.scoring), options.overwrite));
   ScoreSink sink(*file, progress, options.num_table_rows.value_or(0));
   std::uint64_t num_known_rows = 0;
   absl::Status status;
   {
-    const auto stream = client->OpenPairStream(stream_options,
-                                               [&](v1::PairResult result) { sink.AddResult(std::move(result)); });
+    const auto stream =
+        client->OpenPairStream(stream_options, [&](v1::PairResult result) { sink.AddResult(std::move(result)); });
     status = ScoreRows(*reader, models.limits().max_message_bytes(), *file, sink, *stream, num_known_rows);
   }
   if (!status.ok()) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where the results of a run go: the file, the summary, the table and the progress line. Takes results of the stream and
-// rows that failed before they were sent, and writes them in the order of the input. Thread-safe.
+// Where the results of a run go: the file, the summary, the table and the progress line. Takes results of the stream
+// and rows that failed before they were sent, and writes them in the order of the input. Thread-safe.
 #pragma once
 
 #include <cstddef>
@@ -52,7 +52,7 @@ class ScoreSink {
 
   ResultFile& file_;
   Progress& progress_;
-  std::mutex mutex_;  // guards everything below
+  std::mutex mutex_;        // guards everything below
   std::deque<Slot> slots_;  // in input order; the first one waits for the stream
   Summary summary_;
   PairTable table_;

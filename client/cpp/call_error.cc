@@ -32,8 +32,8 @@ CallError ToCallError(const google::rpc::Status& status) {
       const std::string violations = Violations(bad_request, message);
       if (!violations.empty()) absl::StrAppend(&message, message.empty() ? "" : " ", "[", violations, "]");
     } else if (detail.UnpackTo(&retry_info) && retry_info.has_retry_delay()) {
-      error.retry_delay = absl::Seconds(retry_info.retry_delay().seconds()) +
-                          absl::Nanoseconds(retry_info.retry_delay().nanos());
+      error.retry_delay =
+          absl::Seconds(retry_info.retry_delay().seconds()) + absl::Nanoseconds(retry_info.retry_delay().nanos());
     }
   }
   error.status = absl::Status(static_cast<absl::StatusCode>(status.code()), message);

@@ -11,7 +11,8 @@
 namespace prefscore::client {
 namespace {
 
-// A server that stops or is full may say so of a pair instead of the call: the pair was not scored, and is not at fault.
+// A server that stops or is full may say so of a pair instead of the call: the pair was not scored, and is not at
+// fault.
 bool IsUnscored(const CallError& error) {
   return absl::IsUnavailable(error.status) || absl::IsCancelled(error.status) || error.retry_delay.has_value();
 }

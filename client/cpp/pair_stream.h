@@ -87,8 +87,8 @@ class PairStream {
 
   std::mutex mutex_;  // guards everything below
   std::condition_variable changed_;
-  std::map<std::uint64_t, Request> unanswered_;      // by position
-  std::map<std::uint64_t, v1::PairResult> held_;     // in_order: results that wait for an earlier one
+  std::map<std::uint64_t, Request> unanswered_;   // by position
+  std::map<std::uint64_t, v1::PairResult> held_;  // in_order: results that wait for an earlier one
   std::uint64_t num_pushed_ = 0;
   std::uint64_t num_answered_ = 0;
   std::uint64_t num_delivered_ = 0;

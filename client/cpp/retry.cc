@@ -20,8 +20,7 @@ RetryPolicy WithGenerator(RetryPolicy policy) {
 
 }  // namespace
 
-Backoff::Backoff(RetryPolicy policy)
-    : policy_(WithGenerator(std::move(policy))), backoff_(policy_.initial_backoff) {}
+Backoff::Backoff(RetryPolicy policy) : policy_(WithGenerator(std::move(policy))), backoff_(policy_.initial_backoff) {}
 
 std::optional<absl::Duration> Backoff::NextDelay(const CallError& error) {
   const bool is_retryable =

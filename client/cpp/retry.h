@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which failed calls are tried again, and when: UNAVAILABLE and CANCELLED after an exponential backoff with jitter, and any
-// error that brings a RetryInfo (RESOURCE_EXHAUSTED: the queue is full) no sooner than it says. The client asks for no
-// cancellation that it reports, so that CANCELLED comes from a server that stops. Everything else fails at once,
-// RESOURCE_EXHAUSTED without a RetryInfo too: a message over the size limit does not shrink by waiting.
+// Which failed calls are tried again, and when: UNAVAILABLE and CANCELLED after an exponential backoff with jitter,
+// and any error that brings a RetryInfo (RESOURCE_EXHAUSTED: the queue is full) no sooner than it says. The client
+// asks for no cancellation that it reports, so that CANCELLED comes from a server that stops. Everything else fails
+// at once, RESOURCE_EXHAUSTED without a RetryInfo too: a message over the size limit does not shrink by waiting.
 #pragma once
 
 #include <functional>

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "client/cpp/scoring_client.h"
 
-#include <utility>
-
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
+
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "grpc/health/v1/health.grpc.pb.h"
@@ -85,7 +85,8 @@ ScoringClient::ScoringClient(std::shared_ptr<Stubs> stubs, ClientOptions options
 ScoringClient::~ScoringClient() = default;
 
 absl::StatusOr<v1::ScorePairsResponse> ScoringClient::ScorePairs(const v1::ScorePairsRequest& request) {
-  return CallMethod<v1::ScorePairsResponse>(options_, stubs_->scoring, &v1::ScoringService::Stub::ScorePairs, request);
+  return CallMethod<v1::ScorePairsResponse>(options_, stubs_->scoring, &v1::ScoringService::Stub::ScorePairs,
+                                            request);
 }
 
 absl::StatusOr<v1::ScoreCompletionsResponse> ScoringClient::ScoreCompletions(

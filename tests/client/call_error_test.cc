@@ -23,8 +23,10 @@ google::rpc::Status WithViolation(const std::string& message) {
 }
 
 TEST(CallErrorTest, FieldViolationsJoinTheMessage) {
-  const CallError error = ToCallError(kInvalidArgument, "bad request", WithViolation("bad request").SerializeAsString());
-  EXPECT_EQ(error.status, absl::InvalidArgumentError("bad request [options.objectives[0].beta: is -1; it must be > 0]"));
+  const CallError error =
+      ToCallError(kInvalidArgument, "bad request", WithViolation("bad request").SerializeAsString());
+  EXPECT_EQ(error.status,
+            absl::InvalidArgumentError("bad request [options.objectives[0].beta: is -1; it must be > 0]"));
   EXPECT_FALSE(error.retry_delay.has_value());
 }
 

@@ -41,8 +41,8 @@ class CliTest : public ::testing::Test {
 
   // Runs the program in the test's folder; `arguments` are the shell's to split.
   int Run(const std::string& arguments) {
-    const std::string command = absl::StrCat("cd ", folder_.string(), " && ", PREFSCORE_BINARY, " ", arguments,
-                                             " >stdout 2>stderr");
+    const std::string command =
+        absl::StrCat("cd ", folder_.string(), " && ", PREFSCORE_BINARY, " ", arguments, " >stdout 2>stderr");
     const int status = std::system(command.c_str());
     stdout_ = ReadFile(folder_ / "stdout");
     stderr_ = ReadFile(folder_ / "stderr");
@@ -50,14 +50,15 @@ class CliTest : public ::testing::Test {
   }
 
   int Score(const std::string& arguments = "") {
-    return Run(absl::StrCat("score --server ", server_.address(), " --input pairs.jsonl --output scores.jsonl ", arguments));
+    return Run(
+        absl::StrCat("score --server ", server_.address(), " --input pairs.jsonl --output scores.jsonl ", arguments));
   }
 
   void Write(const std::string& name, const std::string& text) { std::ofstream(folder_ / name) << text; }
 
   static std::string Row(int i) {
-    return absl::StrCat(R"({"id": "p)", i, R"(", "prompt": "Q", "chosen": ")", std::string(i + 1, 'c'), R"(", "rejected": "rr"})",
-                        "\n");
+    return absl::StrCat(R"({"id": "p)", i, R"(", "prompt": "Q", "chosen": ")", std::string(i + 1, 'c'),
+                        R"(", "rejected": "rr"})", "\n");
   }
   static std::string Rows(int count) {
     std::string text;
@@ -81,7 +82,8 @@ class CliTest : public ::testing::Test {
 TEST_F(CliTest, ScoresInTheOrderOfTheInput) {
   Write("pairs.jsonl", Rows(50));
   server_.ScriptNextStream({.group_size = 7});  // answers out of order
-  EXPECT_EQ(Score("--objective sigmoid:beta=0.5 --objective margin_hinge:beta=0.5,gamma=0 --table 2 --window 8"), 0) << stderr_;
+  EXPECT_EQ(Score("--objective sigmoid:beta=0.5 --objective margin_hinge:beta=0.5,gamma=0 --table 2 --window 8"), 0)
+      << stderr_;
   const auto rows = Output();
   ASSERT_THAT(rows, SizeIs(50));
   for (int i = 0; i < 50; ++i) {
@@ -115,9 +117,10 @@ TEST_F(CliTest, OptionsReachTheServer) {
 }
 
 TEST_F(CliTest, FailedRowsAreWrittenAndTheRunGoesOn) {
-  Write("pairs.jsonl", absl::StrCat(Row(0), "\n", "{broken\n", R"({"id": "x", "chosen": "fault", "rejected": "r"})", "\n",
-                                    R"({"id": "y", "chosen": 5, "rejected": "r"})", "\n", Row(4),
-                                    R"({"id": "z", "chosen": ")", std::string(200'000, 'c'), R"(", "rejected": "r"})", "\n"));
+  Write("pairs.jsonl",
+        absl::StrCat(Row(0), "\n", "{broken\n", R"({"id": "x", "chosen": "fault", "rejected": "r"})", "\n",
+                     R"({"id": "y", "chosen": 5, "rejected": "r"})", "\n", Row(4), R"({"id": "z", "chosen": ")",
+                     std::string(200'000, 'c'), R"(", "rejected": "r"})", "\n"));
   EXPECT_EQ(Score(), 3) << stderr_;
   const auto rows = Output();
   ASSERT_THAT(rows, SizeIs(6));
@@ -184,7 +187,8 @@ TEST_F(CliTest, AMixIsRefused) {
 
 TEST_F(CliTest, StandardStreams) {
   Write("pairs.jsonl", Rows(2));
-  EXPECT_EQ(Run(absl::StrCat("score --server ", server_.address(), " --input - --output - < pairs.jsonl")), 0) << stderr_;
+  EXPECT_EQ(Run(absl::StrCat("score --server ", server_.address(), " --input - --output - < pairs.jsonl")), 0)
+      << stderr_;
   EXPECT_THAT(Output("stdout"), SizeIs(2));
   EXPECT_THAT(stderr_, HasSubstr("rewards/margins"));
 }
@@ -263,9 +267,11 @@ TEST_F(CliTest, Models) {
 
 TEST_F(CliTest, Completions) {
   std::string rows;
-  for (int i = 0; i < 7; ++i) rows += absl::StrCat(R"({"id": )", i, R"(, "prompt": "Q", "completions": ["a", "bc"]})", "\n");
+  for (int i = 0; i < 7; ++i)
+    rows += absl::StrCat(R"({"id": )", i, R"(, "prompt": "Q", "completions": ["a", "bc"]})", "\n");
   Write("prompts.jsonl", rows + "{}\n");
-  const std::string completions = absl::StrCat("completions --server ", server_.address(), " --input prompts.jsonl --output ");
+  const std::string completions =
+      absl::StrCat("completions --server ", server_.address(), " --input prompts.jsonl --output ");
   EXPECT_EQ(Run(completions + "-"), 3) << stderr_;
   const auto output = Output("stdout");
   ASSERT_THAT(output, SizeIs(8));

@@ -26,7 +26,8 @@ TEST(ObjectiveFlagTest, AbsentParametersStayAbsent) {
 }
 
 TEST(ObjectiveFlagTest, FormattingReadsBack) {
-  for (const char* flag : {"sigmoid", "margin_hinge:beta=0.3", "sigmoid:beta=0.1,gamma=0.05", "sigmoid:gamma=1e-07"}) {
+  for (const char* flag :
+       {"sigmoid", "margin_hinge:beta=0.3", "sigmoid:beta=0.1,gamma=0.05", "sigmoid:gamma=1e-07"}) {
     EXPECT_EQ(FormatObjective(*ParseObjectiveFlag(flag)), flag);
   }
 }

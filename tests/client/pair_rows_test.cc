@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "client/cli/completion_rows.h"
-#include "google/protobuf/util/message_differencer.h"
-#include "google/protobuf/text_format.h"
 #include "gmock/gmock.h"
+#include "google/protobuf/text_format.h"
+#include "google/protobuf/util/message_differencer.h"
 #include "gtest/gtest.h"
 
 namespace prefscore::cli {
@@ -41,8 +41,9 @@ TEST(PairRowsTest, AnIdMayBeAnInteger) {
 }
 
 TEST(PairRowsTest, TokenIds) {
-  ExpectPair(R"({"prompt": [], "chosen": [1, 4294967295], "rejected": [0]})",
-             "prompt { token_ids {} } chosen { token_ids { ids: [1, 4294967295] } } rejected { token_ids { ids: 0 } }");
+  ExpectPair(
+      R"({"prompt": [], "chosen": [1, 4294967295], "rejected": [0]})",
+      "prompt { token_ids {} } chosen { token_ids { ids: [1, 4294967295] } } rejected { token_ids { ids: 0 } }");
 }
 
 TEST(PairRowsTest, PlainMessagesAreSentByRoleAndContent) {
@@ -69,8 +70,9 @@ TEST(PairRowsTest, ImplicitPrompts) {
 }
 
 TEST(PairRowsTest, ATextPromptNextToMessagesIsImpliedByThem) {
-  ExpectPair(R"({"prompt": "Q", "chosen": [{"role": "user", "content": "Q"}], "rejected": [{"role": "user", "content": "Q"}]})",
-             R"(chosen { conversation { messages { role: "user" content: "Q" } } }
+  ExpectPair(
+      R"({"prompt": "Q", "chosen": [{"role": "user", "content": "Q"}], "rejected": [{"role": "user", "content": "Q"}]})",
+      R"(chosen { conversation { messages { role: "user" content: "Q" } } }
                 rejected { conversation { messages { role: "user" content: "Q" } } })");
 }
 
@@ -79,8 +81,9 @@ TEST(PairRowsTest, ToolsAndTemplateVariablesAsJsonOrItsText) {
                                   chat_template_kwargs_json: "{\"x\":true}")";
   ExpectPair(R"({"chosen": "C", "rejected": "R", "tools": [{"b": 1, "a": 2}], "chat_template_kwargs": {"x": true}})",
              expected);
-  ExpectPair(R"({"chosen": "C", "rejected": "R", "tools": "[{\"b\":1,\"a\":2}]", "chat_template_kwargs": "{\"x\":true}"})",
-             expected);
+  ExpectPair(
+      R"({"chosen": "C", "rejected": "R", "tools": "[{\"b\":1,\"a\":2}]", "chat_template_kwargs": "{\"x\":true}"})",
+      expected);
   ExpectPair(R"({"chosen": "C", "rejected": "R", "tools": null})", R"(chosen { text: "C" } rejected { text: "R" })");
 }
 
@@ -88,8 +91,9 @@ TEST(PairRowsTest, KnownLogProbs) {
   ExpectPair(R"({"prompt": "P", "chosen": "C", "rejected": "R", "ref_chosen_logps": -1.5, "ref_rejected_logps": -2})",
              R"(prompt { text: "P" } chosen { text: "C" } rejected { text: "R" }
                 known { reference_chosen_logp: -1.5 reference_rejected_logp: -2 })");
-  ExpectPair(R"({"policy_chosen_logp": -1, "policy_rejected_logp": -2, "reference_chosen_logp": -3, "reference_rejected_logp": 0})",
-             R"(known { policy_chosen_logp: -1 policy_rejected_logp: -2 reference_chosen_logp: -3 reference_rejected_logp: 0 })");
+  ExpectPair(
+      R"({"policy_chosen_logp": -1, "policy_rejected_logp": -2, "reference_chosen_logp": -3, "reference_rejected_logp": 0})",
+      R"(known { policy_chosen_logp: -1 policy_rejected_logp: -2 reference_chosen_logp: -3 reference_rejected_logp: 0 })");
 }
 
 TEST(PairRowsTest, EachFaultNamesItsField) {
@@ -98,22 +102,29 @@ TEST(PairRowsTest, EachFaultNamesItsField) {
       {"{\"prompt\": \"\xff\"}", "not valid JSON"},
       {R"({"prompt": "\ud800"})", "not valid JSON"},
       {R"(["P", "C", "R"])", "not a JSON object but array"},
-      {R"({"prompt": "P", "chosen": "C"})", "rejected: must be a string, a list of messages or a list of token ids, but is absent"},
+      {R"({"prompt": "P", "chosen": "C"})",
+       "rejected: must be a string, a list of messages or a list of token ids, but is absent"},
       {R"({"prompt": "P", "rejected": "R"})", "chosen: must be"},
-      {R"({"prompt": "P", "chosen": 3, "rejected": "R"})", "chosen: must be a string, a list of messages or a list of token ids, but is number"},
-      {R"({"prompt": "P", "chosen": ["x"], "rejected": ["y"]})", "chosen: must be a string, a list of messages or a list of token ids, but is a list of string"},
+      {R"({"prompt": "P", "chosen": 3, "rejected": "R"})",
+       "chosen: must be a string, a list of messages or a list of token ids, but is number"},
+      {R"({"prompt": "P", "chosen": ["x"], "rejected": ["y"]})",
+       "chosen: must be a string, a list of messages or a list of token ids, but is a list of string"},
       {R"({"prompt": "P", "chosen": "C", "rejected": [1]})", "rejected: is a list of token ids, but chosen is text"},
       {R"({"prompt": [1], "chosen": "C", "rejected": "R"})", "prompt: is a list of token ids, but chosen is text"},
       {R"({"prompt": "P", "chosen": [1], "rejected": [2]})", "prompt: is text, but chosen is a list of token ids"},
       {R"({"chosen": [1], "rejected": [2]})", "prompt: is absent; it is required with token ids"},
-      {R"({"prompt": [1], "chosen": [1, -2], "rejected": [2]})", "chosen[1]: must be a token id like those before it, not -2"},
+      {R"({"prompt": [1], "chosen": [1, -2], "rejected": [2]})",
+       "chosen[1]: must be a token id like those before it, not -2"},
       {R"({"prompt": [1], "chosen": [4294967296], "rejected": [2]})", "chosen[0]: must be a token id"},
       {R"({"prompt": [1], "chosen": [1.0], "rejected": [2]})", "chosen: must be"},
       {R"({"prompt": [1], "chosen": [1], "rejected": [2, "x"]})", "rejected[1]: must be a token id"},
-      {R"({"chosen": [{"role": "user", "content": "x"}, "y"], "rejected": []})", "chosen[1]: must be a message object like those before it, not string"},
+      {R"({"chosen": [{"role": "user", "content": "x"}, "y"], "rejected": []})",
+       "chosen[1]: must be a message object like those before it, not string"},
       {R"({"id": ["x"], "chosen": "C", "rejected": "R"})", "id: must be a string or an integer, but is array"},
-      {R"({"chosen": "C", "rejected": "R", "reference_chosen_logp": "-1"})", "reference_chosen_logp: must be a number, but is string"},
-      {R"({"chosen": "C", "rejected": "R", "reference_chosen_logp": -1, "ref_chosen_logps": -1})", "reference_chosen_logp: is given twice"},
+      {R"({"chosen": "C", "rejected": "R", "reference_chosen_logp": "-1"})",
+       "reference_chosen_logp: must be a number, but is string"},
+      {R"({"chosen": "C", "rejected": "R", "reference_chosen_logp": -1, "ref_chosen_logps": -1})",
+       "reference_chosen_logp: is given twice"},
   };
   for (const auto& [text, message] : faults) {
     const PairRow row = ParsePairRow(text);

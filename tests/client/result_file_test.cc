@@ -31,8 +31,8 @@ v1::PairResult Result(std::uint32_t index, const std::string& id) {
 class ResultFileTest : public ::testing::Test {
  protected:
   ResultFileTest() {
-    folder_ = std::filesystem::path(::testing::TempDir()) /
-              ::testing::UnitTest::GetInstance()->current_test_info()->name();
+    folder_ =
+        std::filesystem::path(::testing::TempDir()) / ::testing::UnitTest::GetInstance()->current_test_info()->name();
     std::filesystem::remove_all(folder_);
     std::filesystem::create_directories(folder_);
     path_ = folder_ / "scores.jsonl";
@@ -163,7 +163,8 @@ TEST(ResultJsonTest, AScoredRowHasItsZerosAndNoAbsentParts) {
   EXPECT_EQ(json["index"], 0);
   EXPECT_EQ(json["policy_margin"], 0.0);
   EXPECT_EQ(json["objectives"][0]["gradient_weight"], 0.0);
-  for (const char* absent : {"status", "token_logps", "token_ids", "tokenization"}) EXPECT_FALSE(json.contains(absent));
+  for (const char* absent : {"status", "token_logps", "token_ids", "tokenization"})
+    EXPECT_FALSE(json.contains(absent));
 }
 
 TEST(ResultJsonTest, AFailedRowHasItsStatusAndNoNumbers) {

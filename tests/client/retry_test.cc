@@ -40,7 +40,8 @@ TEST(RetryTest, UnavailableIsRetriedWithGrowingBackoffUntilItSucceeds) {
     return CallError{attempts % 2 == 0 ? absl::UnavailableError("down") : absl::CancelledError("stopping")};
   });
   EXPECT_TRUE(status.ok()) << status;
-  EXPECT_THAT(time.sleeps, ElementsAre(absl::Seconds(1), absl::Seconds(2), absl::Seconds(4), absl::Seconds(5), absl::Seconds(5)));
+  EXPECT_THAT(time.sleeps,
+              ElementsAre(absl::Seconds(1), absl::Seconds(2), absl::Seconds(4), absl::Seconds(5), absl::Seconds(5)));
 }
 
 TEST(RetryTest, AttemptsAreBoundedAndTheLastErrorIsReturned) {
@@ -71,8 +72,9 @@ TEST(RetryTest, RetryInfoIsWaitedForAtLeast) {
 }
 
 TEST(RetryTest, OtherErrorsAreFinal) {
-  for (const absl::Status& error : {absl::ResourceExhaustedError("message too large"), absl::InvalidArgumentError("bad"),
-                                    absl::DeadlineExceededError("late"), absl::InternalError("bug")}) {
+  for (const absl::Status& error :
+       {absl::ResourceExhaustedError("message too large"), absl::InvalidArgumentError("bad"),
+        absl::DeadlineExceededError("late"), absl::InternalError("bug")}) {
     FakeTime time;
     int attempts = 0;
     const absl::Status status = CallWithRetry(time.Policy(3), absl::InfiniteDuration(), [&](absl::Time) {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/testing/fake_scoring_server.h"
 
+#include <grpcpp/grpcpp.h>
+
 #include <cmath>
 #include <deque>
 #include <mutex>
 #include <utility>
-
-#include <grpcpp/grpcpp.h>
 
 #include "absl/strings/str_cat.h"
 #include "google/rpc/error_details.pb.h"
@@ -102,8 +102,8 @@ struct FakeScoringServer::State final : v1::ScoringService::Service {
     grpc::Status ListModels(grpc::ServerContext*, const v1::ListModelsRequest*,
                             v1::ListModelsResponse* response) override {
       std::unique_lock lock(state.mutex);
-      for (const auto& [name, role] : {std::pair("policy", v1::MODEL_ROLE_POLICY),
-                                       std::pair("reference", v1::MODEL_ROLE_REFERENCE)}) {
+      for (const auto& [name, role] :
+           {std::pair("policy", v1::MODEL_ROLE_POLICY), std::pair("reference", v1::MODEL_ROLE_REFERENCE)}) {
         v1::Model& model = *response->add_models();
         model.set_name(name);
         model.set_role(role);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A prefscore server without models, in this process, for tests of the client: it answers with numbers that follow from
-// the texts' lengths, and misbehaves as it is told to.
+// A prefscore server without models, in this process, for tests of the client: it answers with numbers that follow
+// from the texts' lengths, and misbehaves as it is told to.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +14,8 @@
 
 namespace prefscore::testing {
 
-// The result that the fake gives: a text of n bytes has the log-prob -n under the policy and -2n under the reference, a
-// completion of n bytes n tokens. A chosen text that contains "fault" fails the pair with INVALID_ARGUMENT.
+// The result that the fake gives: a text of n bytes has the log-prob -n under the policy and -2n under the reference,
+// a completion of n bytes n tokens. A chosen text that contains "fault" fails the pair with INVALID_ARGUMENT.
 v1::PairResult FakeResult(const v1::PreferencePair& pair, const v1::ScoringOptions& options);
 
 // What one StreamScorePairs call does.
