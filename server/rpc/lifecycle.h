@@ -38,8 +38,8 @@ class Server {
   std::unique_ptr<grpc::Server> server_;
 };
 
-// Waits for SIGTERM or SIGINT from construction on; without one of these they end the process at once. A second signal
-// ends the process. One per process.
+// From construction on, the first SIGTERM and the first SIGINT only wake Wait; a second one ends the process, as both do
+// before. One per process.
 class TerminationSignal {
  public:
   TerminationSignal();

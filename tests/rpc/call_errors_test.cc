@@ -209,6 +209,7 @@ TEST_F(CallErrorsTest, DeadlineInTheQueue) {
   context.set_deadline(absl::ToChronoTime(absl::Now() + absl::Milliseconds(100)));
   v1::ScorePairsResponse response;
   EXPECT_EQ(scoring_->ScorePairs(&context, request, &response).error_code(), grpc::DEADLINE_EXCEEDED);
+  absl::SleepFor(kTravelTime);
   OpenGate();
   first_done.WaitForNotification();
   ExpectServerIsUp();
@@ -231,7 +232,7 @@ TEST_F(CallErrorsTest, ClientGoneMidCall) {
   WaitUntil("the call runs", [&] { return policy_->num_forwards() > 0; });
   context.TryCancel();
   done.WaitForNotification();
-  absl::SleepFor(absl::Milliseconds(100));  // for the cancellation to reach the server
+  absl::SleepFor(kTravelTime);
   OpenGate();
   const std::map<std::string, std::string> cancelled = {{"method", "ScorePairs"}, {"code", "CANCELLED"}};
   WaitUntil("the server has ended the call", [&] { return MetricValue("prefscore_requests_total", cancelled) == 1; });

@@ -24,6 +24,9 @@
 
 namespace prefscore {
 
+// Ample for a cancellation or the end of a deadline to reach the server, on a busy machine too.
+constexpr absl::Duration kTravelTime = absl::Milliseconds(500);
+
 // The details of an error, unpacked.
 struct ErrorDetails {
   std::string field;  // of the BadRequest's only violation

@@ -239,7 +239,7 @@ TEST_F(PairStreamTest, ClientGoneMidStream) {
   WaitUntil("pairs are queued", [&] { return MetricValue("prefscore_queued_pairs") == 4; });
   context.TryCancel();
   EXPECT_EQ(stream->Finish().error_code(), grpc::CANCELLED);
-  absl::SleepFor(absl::Milliseconds(100));  // for the cancellation to reach the server
+  absl::SleepFor(kTravelTime);
   OpenGate();
   WaitUntilClosed();
   EXPECT_EQ(policy_->num_forwards(), 1) << "what was queued was dropped, not computed";
