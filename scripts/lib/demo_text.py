@@ -16,17 +16,25 @@ import random
 
 HEROES = {
     "she": "Maria Anna Ruth Ines Clara Nora Elsa Hana Lucy Ada Greta Mina Tessa Vera Olga Iris Dora Sana Wendy Paula",
-    "he": "Tom Omar Peter Jonas Felix Amir Hugo Oscar Leon Victor Simon Karl Bruno Emil Nils Rafael Yusuf Walter Dan Max",
+    "he": "Tom Omar Peter Jonas Felix Amir Hugo Oscar Leon Victor Simon Karl Bruno Emil Nils Rafael Yusuf Walter Dan "
+    "Max",
 }
 HERO_GENDER = {name: gender for gender, names in HEROES.items() for name in names.split()}
-FRIENDS = "Mr Hill|Mrs Lane|Mr Stone|Mrs Park|old Ben|old Martha|Mr Reed|Mrs Frost|Uncle Joe|Aunt Rosa|Mr Woods|Mrs Bell".split("|")
+FRIENDS = (
+    "Mr Hill|Mrs Lane|Mr Stone|Mrs Park|old Ben|old Martha|Mr Reed|Mrs Frost|Uncle Joe|Aunt Rosa|Mr Woods|Mrs Bell"
+).split("|")
 JOBS = "baker farmer teacher sailor doctor painter gardener singer miller carpenter".split()
 PETS = "Pip Coco Biscuit Pepper Nutmeg Button Socks Poppy Rusty Daisy Misty Ginger Olive Bramble Clover Toffee".split()
-PLACES = "lake market forest beach mill harbour castle garden bridge library station village river hill museum orchard".split()
+PLACES = (
+    "lake market forest beach mill harbour castle garden bridge library station village river hill museum orchard"
+).split()
 TIMES = "morning afternoon evening".split()
 COLOURS = "red blue green yellow white black purple grey".split()
 THINGS = "umbrella basket kite hat lamp book coat drum bottle scarf".split()
-MOODS = {"happy": "laughed", "sad": "sighed", "tired": "yawned", "proud": "smiled", "afraid": "trembled", "angry": "frowned"}
+# mood: what one does in it
+MOODS = {
+    "happy": "laughed", "sad": "sighed", "tired": "yawned", "proud": "smiled", "afraid": "trembled", "angry": "frowned",
+}  # fmt: skip
 
 # animal: (what it eats, where it sleeps, what it does)
 ANIMALS = {
@@ -118,12 +126,17 @@ TALE_ENDINGS = (
 )
 QUESTIONS = (
     (None, "Where was {hero}?", (" {hero} was at the {place}.", " At the {place}, with {pet}."), ("place",)),
-    (None, "Who came with {hero}?", (" {pet} the {animal} came with {them}.", " {hero} came with a {animal} called {pet}."), ("animal", "pet")),
-    (None, "What was the weather like?", (" It was a {weather} {time}.", " It was {weather}, and {sky}."), ("weather",)),
-    (None, "What does {pet} eat?", (" {pet} is a {animal}, so {pet} eats {food}.", " {pet} likes {food}, as every {animal} does."), ("animal",)),
+    (None, "Who came with {hero}?",
+     (" {pet} the {animal} came with {them}.", " {hero} came with a {animal} called {pet}."), ("animal", "pet")),
+    (None, "What was the weather like?",
+     (" It was a {weather} {time}.", " It was {weather}, and {sky}."), ("weather",)),
+    (None, "What does {pet} eat?",
+     (" {pet} is a {animal}, so {pet} eats {food}.", " {pet} likes {food}, as every {animal} does."), ("animal",)),
     (None, "Where does {pet} sleep?", (" A {animal} sleeps {bed}.", " {pet} sleeps {bed}."), ("animal",)),
-    ("colour", "What did {hero} carry?", (" {They} carried a {colour} {thing}.", " It was a {colour} {thing}."), ("colour", "thing")),
-    ("friend", "Whom did {hero} meet?", (" {They} met {friend}, the {job}.", " {hero} met {friend} at the {place}."), ("friend",)),
+    ("colour", "What did {hero} carry?",
+     (" {They} carried a {colour} {thing}.", " It was a {colour} {thing}."), ("colour", "thing")),
+    ("friend", "Whom did {hero} meet?",
+     (" {They} met {friend}, the {job}.", " {hero} met {friend} at the {place}."), ("friend",)),
     ("mood", "How did {hero} feel?", (" {hero} was {mood}.", " {They} was {mood}, and {they} {acted}."), ("mood",)),
 )
 REQUESTS = (

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sums of products of doubles without the loss that cancellation brings: the products are split into exact pairs of
-// doubles, the pairs summed exactly, and only the result is rounded. Portable: needs IEEE doubles and fma, nothing wider.
+// doubles, the pairs summed exactly, and only the result is rounded. Needs IEEE doubles and fma, nothing wider.
 #pragma once
 
 #include <array>

@@ -58,7 +58,8 @@ TEST(ObjectiveTest, EqualsHighPrecisionArithmetic) {
     SCOPED_TRACE(point.dump());
     const PairLogProbs logps = LogProbs(point);
     for (const ObjectiveKind kind : {ObjectiveKind::kSigmoid, ObjectiveKind::kMarginHinge}) {
-      const ObjectiveValue value = Evaluate({.kind = kind, .beta = point.at("beta"), .gamma = point.at("gamma")}, logps);
+      const Objective objective = {.kind = kind, .beta = point.at("beta"), .gamma = point.at("gamma")};
+      const ObjectiveValue value = Evaluate(objective, logps);
       EXPECT_TRUE(Agrees(value.logit, point.at("logit")));
       EXPECT_TRUE(Agrees(value.chosen_reward, point.at("chosen_reward")));
       EXPECT_TRUE(Agrees(value.rejected_reward, point.at("rejected_reward")));
