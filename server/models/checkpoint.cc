@@ -48,8 +48,8 @@ absl::StatusOr<WeightMap> ReadIndex(const std::filesystem::path& path) {
 }
 
 absl::Status NoWeights(const std::filesystem::path& folder) {
-  std::string message = absl::StrCat(folder.string(), " has neither ", std::string(kSingleFile), " nor ",
-                                     std::string(kIndexFile));
+  std::string message =
+      absl::StrCat(folder.string(), " has neither ", std::string(kSingleFile), " nor ", std::string(kIndexFile));
   if (Exists(folder / "pytorch_model.bin") || Exists(folder / "pytorch_model.bin.index.json")) {
     absl::StrAppend(&message, "; pytorch_model.bin is not read: save the model again with safe_serialization=True");
   }
@@ -57,6 +57,10 @@ absl::Status NoWeights(const std::filesystem::path& folder) {
 }
 
 }  // namespace
+
+void Checkpoint::DropPages() const {
+  for (const MappedFile& file : files_) file.DropPages();
+}
 
 absl::StatusOr<std::shared_ptr<const Checkpoint>> Checkpoint::Open(const std::filesystem::path& folder) {
   if (!Exists(folder)) return absl::NotFoundError(absl::StrCat("model folder ", folder.string(), " does not exist"));
@@ -83,9 +87,9 @@ absl::StatusOr<std::shared_ptr<const Checkpoint>> Checkpoint::Open(const std::fi
       if (sharded) {
         const auto place = weight_map.find(name);
         if (place == weight_map.end() || place->second != file_name) {
-          return absl::InvalidArgumentError(absl::StrCat(
-              path.string(), " holds tensor '", name, "', which ", std::string(kIndexFile),
-              place == weight_map.end() ? " does not list" : absl::StrCat(" places in ", place->second)));
+          return absl::InvalidArgumentError(
+              absl::StrCat(path.string(), " holds tensor '", name, "', which ", std::string(kIndexFile),
+                           place == weight_map.end() ? " does not list" : absl::StrCat(" places in ", place->second)));
         }
       }
       tensors.emplace(name, std::move(entry));
@@ -93,8 +97,8 @@ absl::StatusOr<std::shared_ptr<const Checkpoint>> Checkpoint::Open(const std::fi
   }
   for (const auto& [name, file_name] : weight_map) {
     if (!tensors.contains(name)) {
-      return absl::InvalidArgumentError(absl::StrCat((folder / kIndexFile).string(), ": weight_map places tensor '", name,
-                                                     "' in ", file_name, ", which does not hold it"));
+      return absl::InvalidArgumentError(absl::StrCat((folder / kIndexFile).string(), ": weight_map places tensor '",
+                                                     name, "' in ", file_name, ", which does not hold it"));
     }
   }
   return std::shared_ptr<const Checkpoint>(new Checkpoint(std::move(files), std::move(tensors)));

@@ -24,6 +24,9 @@ class Checkpoint {
 
   const std::map<std::string, SafetensorsEntry>& tensors() const { return tensors_; }
 
+  // Gives the memory of the mapped pages back; what is read again comes from the files.
+  void DropPages() const;
+
  private:
   Checkpoint(std::vector<MappedFile> files, std::map<std::string, SafetensorsEntry> tensors)
       : files_(std::move(files)), tensors_(std::move(tensors)) {}

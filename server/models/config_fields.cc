@@ -37,7 +37,8 @@ absl::Status ConfigFields::Invalid(std::string_view name, std::string_view expec
 }
 
 absl::Status ConfigFields::Unsupported(std::string_view name, std::string_view supported) const {
-  return absl::UnimplementedError(absl::StrCat(Describe(name), " is not supported; supported: ", std::string(supported)));
+  return absl::UnimplementedError(
+      absl::StrCat(Describe(name), " is not supported; supported: ", std::string(supported)));
 }
 
 const nlohmann::json* ConfigFields::Find(std::string_view name) {

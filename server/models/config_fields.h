@@ -43,7 +43,7 @@ class ConfigFields {
   void RefuseUnknown();
 
   void Fault(const absl::Status& status) { status_.Update(status); }
-  absl::Status Invalid(std::string_view name, std::string_view expected) const;      // INVALID_ARGUMENT
+  absl::Status Invalid(std::string_view name, std::string_view expected) const;       // INVALID_ARGUMENT
   absl::Status Unsupported(std::string_view name, std::string_view supported) const;  // UNIMPLEMENTED
 
   const absl::Status& status() const { return status_; }

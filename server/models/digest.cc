@@ -115,8 +115,8 @@ std::string CanonicalConfig(const DecoderConfig& config) {
   line("norm ", static_cast<int>(config.norm), " placement ", static_cast<int>(config.norm_placement), " epsilon ",
        Bits(config.norm_epsilon), " query_key_norm ", static_cast<int>(config.query_key_norm));
   line("activation ", static_cast<int>(config.activation), " gated_mlp ", config.gated_mlp);
-  line("bias query_key_value ", config.query_key_value_bias, " attention_output ", config.attention_output_bias, " mlp ",
-       config.mlp_bias);
+  line("bias query_key_value ", config.query_key_value_bias, " attention_output ", config.attention_output_bias,
+       " mlp ", config.mlp_bias);
   line("attention_scale ", Bits(config.attention_scale), " attention_softcap ", Bits(config.attention_softcap),
        " logit_softcap ", Bits(config.logit_softcap), " embedding_scale ", Bits(config.embedding_scale));
   line("learned_positions ", config.learned_positions, " tied_head ", config.tied_head);

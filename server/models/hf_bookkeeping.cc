@@ -15,8 +15,9 @@ bool IsBookkeeping(std::string_view field) {
       "bos_token_id", "cls_token_id", "decoder_start_token_id", "eos_token_id", "mask_token_id", "pad_token_id",
       "prefix", "sep_token_id", "unk_token_id",
       // Training and initialisation.
-      "attention_dropout", "attn_pdrop", "classifier_dropout", "embd_pdrop", "finetuning_task", "gradient_checkpointing",
-      "initializer_range", "pretraining_tp", "problem_type", "resid_pdrop", "task_specific_params",
+      "attention_dropout", "attn_pdrop", "classifier_dropout", "embd_pdrop", "finetuning_task",
+      "gradient_checkpointing", "initializer_range", "pretraining_tp", "problem_type", "resid_pdrop",
+      "task_specific_params",
       // Heads for other tasks.
       "id2label", "label2id", "num_labels", "summary_activation", "summary_first_dropout", "summary_proj_to_labels",
       "summary_type", "summary_use_proj",

@@ -17,7 +17,8 @@ namespace prefscore {
 namespace {
 
 constexpr std::int64_t kMaxLayers = 4096;
-constexpr std::int64_t kMaxWidth = std::int64_t{1} << 24;  // of a hidden state, a head, an MLP; keeps products in 64 bits
+constexpr std::int64_t kMaxWidth = std::int64_t{1}
+                                   << 24;  // of a hidden state, a head, an MLP; keeps products in 64 bits
 
 enum class AttentionBias {
   kNone,
@@ -186,7 +187,8 @@ void ReadUniformWindow(ConfigFields& config, std::int64_t fallback, DecoderConfi
 template <typename Fallback>
 void ReadSwitchedWindow(ConfigFields& config, std::int64_t default_window, DecoderConfig& decoder, Fallback fallback) {
   const bool enabled = config.Flag("use_sliding_window", false);
-  const bool none = !enabled || config.IsNull("sliding_window") || (default_window == 0 && !config.Has("sliding_window"));
+  const bool none =
+      !enabled || config.IsNull("sliding_window") || (default_window == 0 && !config.Has("sliding_window"));
   config.Ignore("sliding_window");
   const std::int64_t window = none ? 0 : config.Count("sliding_window", default_window);
   const auto slides = ReadSlidingLayers(config, decoder.layers.size(),
@@ -214,8 +216,7 @@ void ReadNoRopeLayers(ConfigFields& config, DecoderConfig& decoder) {
     return;
   }
   for (std::size_t layer = 0; layer < decoder.layers.size(); ++layer) {
-    const bool rotate =
-        rotates.empty() ? (static_cast<std::int64_t>(layer) + 1) % interval != 0 : rotates[layer] != 0;
+    const bool rotate = rotates.empty() ? (static_cast<std::int64_t>(layer) + 1) % interval != 0 : rotates[layer] != 0;
     if (!rotate) decoder.layers[layer].rope = -1;
   }
 }
@@ -226,7 +227,8 @@ void ReadGemma2Attention(ConfigFields& config, DecoderConfig& decoder) {
   decoder.logit_softcap = ReadSoftcap(config, "final_logit_softcapping", gemma2 ? 30.0 : 0.0);
   decoder.attention_softcap = ReadSoftcap(config, "attn_logit_softcapping", gemma2 ? 50.0 : 0.0);
   if (!gemma2 && decoder.attention_softcap != 0.0) {
-    config.Fault(config.Unsupported("attn_logit_softcapping", "null: transformers reads it for Gemma 3, but does not apply it"));
+    config.Fault(
+        config.Unsupported("attn_logit_softcapping", "null: transformers reads it for Gemma 3, but does not apply it"));
   }
   config.Ignore("hidden_act");  // an older name for hidden_activation that transformers does not read here
 }
@@ -273,7 +275,8 @@ DecoderConfig ReadLlamaFamily(const Family& family, ConfigFields& config) {
   decoder.num_kv_heads = family.kv_heads_default ? ReadWidth(config, "num_key_value_heads", decoder.num_heads)
                                                  : ReadWidth(config, "num_key_value_heads");
   if (decoder.num_heads % decoder.num_kv_heads != 0) {
-    config.Fault(config.Invalid("num_key_value_heads", absl::StrCat("a divisor of num_attention_heads = ", decoder.num_heads)));
+    config.Fault(
+        config.Invalid("num_key_value_heads", absl::StrCat("a divisor of num_attention_heads = ", decoder.num_heads)));
   }
   const std::int64_t derived_head_dim = decoder.hidden_size / decoder.num_heads;
   decoder.head_dim = ReadWidth(config, "head_dim", family.head_dim != 0 ? family.head_dim : derived_head_dim);

@@ -17,8 +17,8 @@
 
 namespace prefscore {
 
-// `where` begins every message, usually the path of the file. INVALID_ARGUMENT for a field that is missing, has the wrong
-// type or contradicts another; UNIMPLEMENTED for what is well-formed but not supported.
+// `where` begins every message, usually the path of the file. INVALID_ARGUMENT for a field that is missing, has the
+// wrong type or contradicts another; UNIMPLEMENTED for what is well-formed but not supported.
 absl::StatusOr<DecoderConfig> ParseHfConfig(const nlohmann::json& json, const std::string& where);
 
 }  // namespace prefscore

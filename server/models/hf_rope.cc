@@ -77,8 +77,7 @@ void ReadYarn(ConfigFields& rope, const Surroundings& outside, RopeConfig& confi
 
 void ReadLongRope(ConfigFields& rope, RopeConfig& config) {
   const double original = static_cast<double>(config.original_max_positions);
-  const double fallback =
-      config.factor <= 1.0 ? 1.0 : std::sqrt(1.0 + std::log(config.factor) / std::log(original));
+  const double fallback = config.factor <= 1.0 ? 1.0 : std::sqrt(1.0 + std::log(config.factor) / std::log(original));
   config.attention_factor = rope.Positive("attention_factor", fallback);
   config.short_factor = rope.Positives("short_factor");
   config.long_factor = rope.Positives("long_factor");
@@ -105,11 +104,12 @@ RopeConfig ReadObject(const nlohmann::json& object, const std::string& where, co
   }
   config.rotary_dim = static_cast<std::int64_t>(static_cast<double>(context.head_dim) * rotating_share);
   if (config.rotary_dim < 2 || config.rotary_dim % 2 != 0) {
-    rope.Fault(absl::InvalidArgumentError(absl::StrCat(
-        where, ": ", config.rotary_dim, " dimensions of a head of ", context.head_dim, " rotate; expected an even number >= 2")));
+    rope.Fault(absl::InvalidArgumentError(absl::StrCat(where, ": ", config.rotary_dim, " dimensions of a head of ",
+                                                       context.head_dim, " rotate; expected an even number >= 2")));
   }
 
-  const bool has_original = config.kind == Kind::kLlama3 || config.kind == Kind::kYarn || config.kind == Kind::kLongRope;
+  const bool has_original =
+      config.kind == Kind::kLlama3 || config.kind == Kind::kYarn || config.kind == Kind::kLongRope;
   const double max_positions = static_cast<double>(context.max_position_embeddings);
   if (has_original) {
     config.original_max_positions = rope.Count("original_max_position_embeddings", context.max_position_embeddings);
@@ -119,11 +119,8 @@ RopeConfig ReadObject(const nlohmann::json& object, const std::string& where, co
     }
   }
   switch (config.kind) {
-    case Kind::kDefault:
-      break;
-    case Kind::kLinear:
-      config.factor = ReadFactor(rope);
-      break;
+    case Kind::kDefault: break;
+    case Kind::kLinear: config.factor = ReadFactor(rope); break;
     case Kind::kDynamic:
       config.factor = ReadFactor(rope);
       config.original_max_positions = context.max_position_embeddings;
@@ -146,8 +143,8 @@ RopeConfig ReadObject(const nlohmann::json& object, const std::string& where, co
       ReadYarn(rope, outside, config);
       break;
     case Kind::kLongRope:
-      config.factor = ReadFactor(
-          rope, std::max(1.0, max_positions / static_cast<double>(config.original_max_positions)));
+      config.factor =
+          ReadFactor(rope, std::max(1.0, max_positions / static_cast<double>(config.original_max_positions)));
       ReadLongRope(rope, config);
       break;
   }
@@ -173,8 +170,8 @@ RopeConfig ReadRope(ConfigFields& config, const RopeContext& context) {
   }
   const std::string_view name = new_spelling != nullptr ? "rope_parameters" : "rope_scaling";
   const nlohmann::json* object = new_spelling != nullptr ? new_spelling : old_spelling;
-  return ReadObject(object != nullptr ? *object : kEmpty, absl::StrCat(config.where(), ": ", std::string(name)), outside,
-                    context, config);
+  return ReadObject(object != nullptr ? *object : kEmpty, absl::StrCat(config.where(), ": ", std::string(name)),
+                    outside, context, config);
 }
 
 std::vector<RopeConfig> ReadGemma3Ropes(ConfigFields& config, const RopeContext& context) {
@@ -217,14 +214,11 @@ std::int64_t MaxContextTokens(const RopeConfig& rope, const RopeContext& context
   if (context.architecture == "gemma3_text") return stated;
   switch (rope.kind) {
     case Kind::kLinear:
-    case Kind::kDynamic:
-      return scaled(stated);
-    case Kind::kYarn:
-      return std::max(stated, scaled(rope.original_max_positions));
+    case Kind::kDynamic: return scaled(stated);
+    case Kind::kYarn: return std::max(stated, scaled(rope.original_max_positions));
     case Kind::kDefault:
     case Kind::kLlama3:
-    case Kind::kLongRope:
-      return stated;
+    case Kind::kLongRope: return stated;
   }
   return stated;
 }

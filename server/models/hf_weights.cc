@@ -84,9 +84,9 @@ class Binder {
     const SafetensorsEntry& entry = found->second;
     used_.emplace(name, &entry);
     if (entry.shape != shape) {
-      status_.Update(absl::InvalidArgumentError(absl::StrCat("tensor '", name, "' has shape [",
-                                                             absl::StrJoin(entry.shape, ", "), "], but config.json asks for [",
-                                                             absl::StrJoin(shape, ", "), "]")));
+      status_.Update(
+          absl::InvalidArgumentError(absl::StrCat("tensor '", name, "' has shape [", absl::StrJoin(entry.shape, ", "),
+                                                  "], but config.json asks for [", absl::StrJoin(shape, ", "), "]")));
       return {};
     }
     WeightView view;

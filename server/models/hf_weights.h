@@ -13,8 +13,8 @@ namespace prefscore {
 
 struct BoundWeights {
   DecoderWeightViews views;
-  // The head is the token embedding: the config says so and the checkpoint has no head of its own, or an equal one. As in
-  // transformers, a head of its own with other values is used even where the config says that it is tied.
+  // The head is the token embedding: the config says so and the checkpoint has no head of its own, or an equal one. As
+  // in transformers, a head of its own with other values is used even where the config says that it is tied.
   bool tied_head = false;
   std::vector<const SafetensorsEntry*> used;  // the tensors behind the views, each once, by name
 };

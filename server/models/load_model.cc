@@ -54,12 +54,12 @@ absl::StatusOr<std::shared_ptr<const CausalLm>> LoadModel(const std::filesystem:
   if (options.dtype != "float32" && options.dtype != "bfloat16") {
     return absl::InvalidArgumentError(absl::StrCat("dtype = '", options.dtype, "'; expected float32 or bfloat16"));
   }
-  const int num_threads =
-      options.num_threads > 0 ? options.num_threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  const int num_threads = options.num_threads > 0 ? options.num_threads
+                                                  : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 
   std::error_code ignored;
   if (!std::filesystem::is_directory(folder, ignored)) {
-    return absl::NotFoundError(absl::StrCat("model folder ", folder.string(), " does not exist"));
+    return absl::NotFoundError(absl::StrCat("model folder ", folder.string(), " does not exist or is no folder"));
   }
   const std::filesystem::path config_path = folder / "config.json";
   ASSIGN_OR_RETURN(const nlohmann::json config_json, ReadJsonObject(config_path));
@@ -80,7 +80,9 @@ absl::StatusOr<std::shared_ptr<const CausalLm>> LoadModel(const std::filesystem:
     for (const SafetensorsEntry* tensor : weights->used) info.num_parameters += NumElements(*tensor);
     info.vocab_size = config.vocab_size;
     info.max_context_tokens = config.max_context_tokens;
-    return MakeDecoder(config, weights->views, options.dtype, num_threads, std::move(info), checkpoint);
+    auto model = MakeDecoder(config, weights->views, options.dtype, num_threads, std::move(info), checkpoint);
+    checkpoint->DropPages();  // the decoder has packed nearly all of them
+    return model;
   });
 }
 

@@ -16,10 +16,10 @@ struct LoadModelOptions {
   int num_threads = 0;            // threads of one forward pass; 0: one per core
 };
 
-// Loads config.json and model.safetensors (or shards with an index). Every fault of the folder is an error whose message
-// names the file and the field or tensor: NOT_FOUND (missing file), INVALID_ARGUMENT (malformed or contradictory),
-// UNIMPLEMENTED (well-formed, but not supported).
-// Folders with the same weights and config, dtype and threads share one model in memory as long as it is alive.
+// Loads config.json and model.safetensors (or shards with an index). Every fault of the folder is an error whose
+// message names the file and the field or tensor: NOT_FOUND (missing file), INVALID_ARGUMENT (malformed or
+// contradictory), UNIMPLEMENTED (well-formed, but not supported). Folders with the same weights and config, dtype and
+// threads share one model in memory as long as it is alive.
 absl::StatusOr<std::shared_ptr<const CausalLm>> LoadModel(const std::filesystem::path& folder,
                                                           const LoadModelOptions& options);
 

@@ -10,8 +10,8 @@
 
 namespace prefscore {
 
-// Thread-safe to read. Someone who truncates the file while it is mapped makes later reads fault (SIGBUS): model folders
-// are replaced by renaming, never rewritten in place.
+// Thread-safe to read. Someone who truncates the file while it is mapped makes later reads fault (SIGBUS): model
+// folders are replaced by renaming, never rewritten in place.
 class MappedFile {
  public:
   // NOT_FOUND where there is no such file, INVALID_ARGUMENT where it is not a regular file.
@@ -22,6 +22,9 @@ class MappedFile {
   ~MappedFile();
 
   std::span<const std::byte> bytes() const { return bytes_; }
+
+  // Gives the memory of the pages back; they come in again on the next touch.
+  void DropPages() const;
 
  private:
   explicit MappedFile(std::span<const std::byte> bytes) : bytes_(bytes) {}

@@ -122,7 +122,8 @@ absl::StatusOr<std::vector<SafetensorsEntry>> ParseSafetensors(std::span<const s
   }
   const std::string_view header(reinterpret_cast<const char*>(file.data()) + kLengthBytes, header_bytes);
   if (!header.starts_with('{')) return malformed("the header does not start with '{'");
-  ASSIGN_OR_RETURN(const nlohmann::json json, ParseJsonObject(header, absl::StrCat(std::string(where), ": the header")));
+  ASSIGN_OR_RETURN(const nlohmann::json json,
+                   ParseJsonObject(header, absl::StrCat(std::string(where), ": the header")));
   const std::span<const std::byte> data = file.subspan(kLengthBytes + header_bytes);
 
   std::vector<Extent> extents;
@@ -146,8 +147,8 @@ absl::StatusOr<std::vector<SafetensorsEntry>> ParseSafetensors(std::span<const s
                        " is next: the tensors ", extent.begin < covered ? "overlap" : "leave a hole");
     }
     if (extent.end > data.size()) {
-      return malformed("truncated: tensor '", extent.entry.name, "' ends at byte ", extent.end, " of the data, which has ",
-                       data.size());
+      return malformed("truncated: tensor '", extent.entry.name, "' ends at byte ", extent.end,
+                       " of the data, which has ", data.size());
     }
     extent.entry.bytes = data.subspan(extent.begin, extent.end - extent.begin);
     covered = extent.end;

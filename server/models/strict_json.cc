@@ -28,22 +28,17 @@ absl::StatusOr<nlohmann::json> ParseJsonObject(std::string_view text, std::strin
   const auto watch = [&](int depth, Json::parse_event_t event, Json& parsed) {
     if (!fault.empty()) return false;
     switch (event) {
-      case Json::parse_event_t::object_start:
-        open_objects.emplace_back();
-        [[fallthrough]];
+      case Json::parse_event_t::object_start: open_objects.emplace_back(); [[fallthrough]];
       case Json::parse_event_t::array_start:
         if (depth >= kMaxDepth) fault = absl::StrCat("is nested deeper than ", kMaxDepth);
         break;
-      case Json::parse_event_t::object_end:
-        open_objects.pop_back();
-        break;
+      case Json::parse_event_t::object_end: open_objects.pop_back(); break;
       case Json::parse_event_t::key:
         if (const std::string key = parsed.get<std::string>(); !open_objects.back().insert(key).second) {
           fault = absl::StrCat("has the key '", key, "' twice in one object");
         }
         break;
-      default:
-        break;
+      default: break;
     }
     return fault.empty();
   };

@@ -9,8 +9,8 @@
 namespace prefscore {
 namespace {
 
-using ::testing::HasSubstr;
 using testing::FloatBytes;
+using ::testing::HasSubstr;
 using testing::SafetensorsFile;
 using testing::WriteFile;
 

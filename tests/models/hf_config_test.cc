@@ -9,19 +9,18 @@
 #include <string>
 #include <vector>
 
-
 namespace prefscore {
 namespace {
 
+using nlohmann::json;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using nlohmann::json;
 
 // A Llama-like config.json with every field that has no default.
 json Config(const std::string& model_type) {
-  return {{"model_type", model_type},   {"vocab_size", 100},         {"hidden_size", 64},
-          {"intermediate_size", 128},   {"num_hidden_layers", 4},    {"num_attention_heads", 4},
-          {"num_key_value_heads", 2},   {"head_dim", 16},            {"max_position_embeddings", 512}};
+  return {{"model_type", model_type}, {"vocab_size", 100},      {"hidden_size", 64},
+          {"intermediate_size", 128}, {"num_hidden_layers", 4}, {"num_attention_heads", 4},
+          {"num_key_value_heads", 2}, {"head_dim", 16},         {"max_position_embeddings", 512}};
 }
 
 json Gpt2() { return {{"model_type", "gpt2"}, {"vocab_size", 100}, {"n_embd", 64}, {"n_layer", 2}, {"n_head", 4}}; }
@@ -100,7 +99,8 @@ TEST(HfConfigTest, AcceptsRealConfigsWithTheirBookkeeping) {
       "layer_types": ["full_attention", "full_attention", "full_attention", "full_attention"],
       "sliding_window": null, "use_sliding_window": false})")));
   Parse(With(Gpt2(), json::parse(R"({
-      "activation_function": "gelu_new", "attn_pdrop": 0.1, "embd_pdrop": 0.1, "layer_norm_epsilon": 1e-05, "n_ctx": 1024,
+      "activation_function": "gelu_new", "attn_pdrop": 0.1, "embd_pdrop": 0.1, "layer_norm_epsilon": 1e-05,
+      "n_ctx": 1024,
       "n_positions": 1024, "output_past": true, "pruned_heads": {}, "resid_pdrop": 0.1, "summary_first_dropout": 0.1,
       "summary_type": "cls_index", "summary_use_proj": true, "task_specific_params": {"text-generation": {}}})")));
 }
@@ -131,7 +131,8 @@ TEST(HfConfigTest, RefusesWhatIsMissingOrMalformed) {
   ExpectInvalid(With(Config("llama"), {{"hidden_size", "64"}}), {"hidden_size = \"64\""});
   ExpectInvalid(With(Config("llama"), {{"num_hidden_layers", 0}}), {"num_hidden_layers = 0"});
   ExpectInvalid(With(Config("llama"), {{"num_hidden_layers", 100000}}), {"num_hidden_layers = 100000", "4096"});
-  ExpectInvalid(With(Config("llama"), {{"hidden_size", 18446744073709551615u}}), {"hidden_size = 18446744073709551615"});
+  ExpectInvalid(With(Config("llama"), {{"hidden_size", 18446744073709551615u}}),
+                {"hidden_size = 18446744073709551615"});
   ExpectInvalid(With(Config("llama"), {{"intermediate_size", 2147483647}}), {"intermediate_size = 2147483647"});
   ExpectInvalid(With(Config("llama"), {{"num_key_value_heads", 3}}), {"num_key_value_heads = 3", "4"});
   ExpectInvalid(With(Config("llama"), {{"rms_norm_eps", -1e-5}}), {"rms_norm_eps"});
@@ -146,7 +147,8 @@ TEST(HfConfigTest, WindowsOfEachArchitecture) {
   EXPECT_THAT(Windows(Parse(Config("mistral"))), ElementsAre(4096, 4096, 4096, 4096));  // absent: the class default
   EXPECT_THAT(Windows(Parse(With(Config("mistral"), {{"sliding_window", nullptr}}))), ElementsAre(0, 0, 0, 0));
   EXPECT_THAT(Windows(Parse(With(Config("phi3"), {{"sliding_window", 9}}))), ElementsAre(9, 9, 9, 9));
-  const json qwen = With(Config("qwen2"), {{"use_sliding_window", true}, {"sliding_window", 7}, {"max_window_layers", 3}});
+  const json qwen =
+      With(Config("qwen2"), {{"use_sliding_window", true}, {"sliding_window", 7}, {"max_window_layers", 3}});
   EXPECT_THAT(Windows(Parse(qwen)), ElementsAre(0, 0, 0, 7));
   EXPECT_THAT(Windows(Parse(With(qwen, {{"max_window_layers", 0}}))), ElementsAre(7, 7, 7, 7));
   EXPECT_THAT(Windows(Parse(With(qwen, {{"use_sliding_window", false}}))), ElementsAre(0, 0, 0, 0));
@@ -158,14 +160,15 @@ TEST(HfConfigTest, WindowsOfEachArchitecture) {
 
   ExpectInvalid(With(Config("qwen2"), {{"layer_types", layer_types}}), {"sliding_window"});
   ExpectUnsupported(With(Config("mistral"), {{"layer_types", layer_types}}), {"layer_types"});
-  ExpectUnsupported(With(qwen, {{"layer_types", {"chunked_attention", "full_attention", "full_attention", "full_attention"}}}),
-                    {"layer_types", "chunked_attention"});
+  ExpectUnsupported(
+      With(qwen, {{"layer_types", {"chunked_attention", "full_attention", "full_attention", "full_attention"}}}),
+      {"layer_types", "chunked_attention"});
   ExpectInvalid(With(Config("gemma2"), {{"sliding_window", nullptr}}), {"sliding_window"});
 }
 
 TEST(HfConfigTest, NoPeLayersAndTheirWindows) {
-  const DecoderConfig decoder = Parse(With(
-      Config("smollm3"), {{"no_rope_layers", {1, 0, 1, 0}}, {"use_sliding_window", true}, {"sliding_window", 6}}));
+  const DecoderConfig decoder = Parse(
+      With(Config("smollm3"), {{"no_rope_layers", {1, 0, 1, 0}}, {"use_sliding_window", true}, {"sliding_window", 6}}));
   EXPECT_EQ(decoder.layers[0].rope, 0);
   EXPECT_EQ(decoder.layers[1].rope, -1);
   EXPECT_THAT(Windows(decoder), ElementsAre(0, 6, 0, 6));
@@ -191,8 +194,11 @@ TEST(HfConfigTest, GemmaDefaults) {
 }
 
 TEST(HfConfigTest, OldAndNewRopeSpellingsAgree) {
-  const json parameters = {{"rope_type", "llama3"}, {"factor", 8.0}, {"low_freq_factor", 1.0},
-                           {"high_freq_factor", 4.0}, {"original_max_position_embeddings", 64}};
+  const json parameters = {{"rope_type", "llama3"},
+                           {"factor", 8.0},
+                           {"low_freq_factor", 1.0},
+                           {"high_freq_factor", 4.0},
+                           {"original_max_position_embeddings", 64}};
   const RopeConfig old_spelling =
       Parse(With(Config("llama"), {{"rope_theta", 5e5}, {"rope_scaling", parameters}})).ropes[0];
   const RopeConfig new_spelling =
@@ -212,10 +218,13 @@ TEST(HfConfigTest, ContextLengthOfEachRopeScaling) {
   EXPECT_EQ(context({{"rope_scaling", {{"rope_type", "linear"}, {"factor", 4.0}}}}), 2048);
   EXPECT_EQ(context({{"rope_scaling", {{"rope_type", "dynamic"}, {"factor", 2.5}}}}), 1280);
   EXPECT_EQ(context({{"rope_scaling", {{"rope_type", "yarn"}, {"factor", 4.0}}}}), 2048);
-  EXPECT_EQ(context({{"rope_scaling",
-                      {{"rope_type", "yarn"}, {"factor", 4.0}, {"original_max_position_embeddings", 128}}}}), 512);
-  const json long_rope = {{"rope_type", "longrope"}, {"short_factor", json::array({1, 1, 1, 1, 1, 1, 1, 1})},
-                          {"long_factor", json::array({2, 2, 2, 2, 2, 2, 2, 2})}, {"original_max_position_embeddings", 64}};
+  EXPECT_EQ(
+      context({{"rope_scaling", {{"rope_type", "yarn"}, {"factor", 4.0}, {"original_max_position_embeddings", 128}}}}),
+      512);
+  const json long_rope = {{"rope_type", "longrope"},
+                          {"short_factor", json::array({1, 1, 1, 1, 1, 1, 1, 1})},
+                          {"long_factor", json::array({2, 2, 2, 2, 2, 2, 2, 2})},
+                          {"original_max_position_embeddings", 64}};
   EXPECT_EQ(context({{"rope_scaling", long_rope}}), 512);
   EXPECT_EQ(Parse(With(Gpt2(), {{"n_positions", 77}})).max_context_tokens, 77);
 }
@@ -225,9 +234,11 @@ TEST(HfConfigTest, AttentionFactorsAreResolved) {
       Parse(With(Config("llama"), {{"rope_scaling", {{"rope_type", "yarn"}, {"factor", 4.0}}}})).ropes[0];
   EXPECT_NEAR(*yarn.attention_factor, 0.1 * std::log(4.0) + 1.0, 1e-15);
   const json factors = json::array({1, 1, 1, 1, 1, 1, 1, 1});
-  const RopeConfig phi = Parse(With(Config("phi3"), {{"original_max_position_embeddings", 128},
-                                                     {"rope_scaling", {{"type", "su"}, {"short_factor", factors},
-                                                                       {"long_factor", factors}}}})).ropes[0];
+  const RopeConfig phi =
+      Parse(With(Config("phi3"),
+                 {{"original_max_position_embeddings", 128},
+                  {"rope_scaling", {{"type", "su"}, {"short_factor", factors}, {"long_factor", factors}}}}))
+          .ropes[0];
   EXPECT_EQ(phi.kind, RopeConfig::Kind::kLongRope);
   EXPECT_EQ(phi.factor, 4.0);
   EXPECT_NEAR(*phi.attention_factor, std::sqrt(1.0 + std::log(4.0) / std::log(128.0)), 1e-15);
@@ -244,10 +255,12 @@ TEST(HfConfigTest, RefusesBadRopes) {
   ExpectInvalid(rope({{"rope_type", "linear"}, {"factor", 0.5}}), {"factor = 0.5"});
   ExpectInvalid(rope({{"rope_type", "dynamic"}, {"factor", 1e300}}), {"factor = 1e+300"});
   ExpectInvalid(rope({{"rope_theta", 0.0}}), {"rope_theta = 0"});
-  ExpectInvalid(rope({{"rope_type", "longrope"}, {"short_factor", {1.0}}, {"long_factor", {1.0}}}), {"short_factor", "8 numbers"});
+  ExpectInvalid(rope({{"rope_type", "longrope"}, {"short_factor", {1.0}}, {"long_factor", {1.0}}}),
+                {"short_factor", "8 numbers"});
   ExpectInvalid(With(Config("llama"), {{"rope_parameters", 7}}), {"rope_parameters = 7"});
   ExpectUnsupported(With(Config("gemma3_text"), {{"rope_parameters", {{"rope_type", "default"}}}}), {"rope_type"});
-  ExpectUnsupported(With(Config("phi3"), {{"rope_scaling", {{"type", "linear"}, {"factor", 2.0}}}}), {"type", "linear"});
+  ExpectUnsupported(With(Config("phi3"), {{"rope_scaling", {{"type", "linear"}, {"factor", 2.0}}}}),
+                    {"type", "linear"});
 }
 
 }  // namespace

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Small random models of every architecture and variant, with transformers as the oracle of their log-probs.
 
-The weights are scaled up, and norms and biases perturbed, so that attention and positions matter: a random model with the
-usual deviation of 0.02 is nearly blind to both.
+The weights are scaled up, and norms and biases perturbed, so that attention and positions matter: a random model with
+the usual deviation of 0.02 is nearly blind to both.
 """
 import dataclasses
 import json
@@ -45,15 +45,17 @@ YARN = dict(factor=4.0, original_max_position_embeddings=64)
 
 VARIANTS = [
     Variant("llama", "llama"),
+    Variant("llama_far", "llama", dict(max_position_embeddings=2048), ((1200, 60), (1900, 100))),
     Variant("llama_biases", "llama", dict(attention_bias=True, mlp_bias=True, tie_word_embeddings=True)),
     Variant("llama_multi_head", "llama", dict(num_key_value_heads=HEADS, hidden_act="gelu", rms_norm_eps=1e-3)),
     Variant("llama_multi_query", "llama", dict(num_key_value_heads=1, head_dim=32, hidden_act="relu")),
     Variant("llama_linear", "llama", _rope("linear", factor=4.0)),
     Variant("llama_dynamic", "llama", dict(max_position_embeddings=96, **_rope("dynamic", factor=4.0)), _long(96)),
-    Variant("llama_llama3", "llama", dict(max_position_embeddings=512, **_rope("llama3", 500000.0, **LLAMA3)), _long(64)),
+    Variant("llama_llama3", "llama", _rope("llama3", 500000.0, **LLAMA3), _long(64)),
     Variant("llama_yarn", "llama", dict(max_position_embeddings=256, **_rope("yarn", **YARN)), _long(64)),
     Variant("llama_yarn_mscale", "llama",
-            _rope("yarn", mscale=1.2, mscale_all_dim=0.8, beta_fast=16.0, beta_slow=2.0, truncate=False, **YARN), _long(64)),
+            _rope("yarn", mscale=1.2, mscale_all_dim=0.8, beta_fast=16.0, beta_slow=2.0, truncate=False, **YARN),
+            _long(64)),
     Variant("llama_longrope", "llama",
             dict(max_position_embeddings=256,
                  **_rope("longrope", short_factor=_factors(1.0, 0.1, 8), long_factor=_factors(1.5, 0.7, 8), factor=4.0,
@@ -98,7 +100,7 @@ VARIANTS = [
         rope_parameters=dict(rope_type="longrope", rope_theta=10000.0, partial_rotary_factor=0.75,
                              short_factor=_factors(1.0, 0.1, 6), long_factor=_factors(1.5, 0.7, 6))), _long(64),
             edit_json=dict(rope_parameters=None, rope_theta=10000.0, partial_rotary_factor=0.75, rope_scaling=dict(
-                type="su", short_factor=_factors(1.0, 0.1, 6), long_factor=_factors(1.5, 0.7, 6)))),
+                type="longrope", short_factor=_factors(1.0, 0.1, 6), long_factor=_factors(1.5, 0.7, 6)))),
     Variant("olmo2", "olmo2"),
     Variant("olmo2_biases", "olmo2", dict(attention_bias=True, num_key_value_heads=HEADS)),
     Variant("smollm3", "smollm3", dict(tie_word_embeddings=True)),
@@ -136,7 +138,8 @@ def make_model(variant):
             parameter.copy_(noise * (0.25 if tied and "wpe" not in name else 1.0))
         else:
             # GPT-2 stores its matrices as [in, out].
-            fan_in = parameter.shape[0] if variant.model_type == "gpt2" and "lm_head" not in name else parameter.shape[1]
+            conv1d = variant.model_type == "gpt2" and "lm_head" not in name
+            fan_in = parameter.shape[0 if conv1d else 1]
             parameter.copy_(noise * variant.gain * 1.6 / math.sqrt(fan_in))
     return model
 
@@ -181,12 +184,13 @@ def token_logps(model, prompt, completion):
 
 def group_logps(model, groups):
     """Those of all completions of all groups, one after the other."""
-    return torch.cat([token_logps(model, prompt, completion) for prompt, completions in groups for completion in completions])
+    return torch.cat([token_logps(model, prompt, completion)
+                      for prompt, completions in groups for completion in completions])
 
 
 @torch.no_grad()
 def early_token_effect(model, length):
-    """How far the last logits of `length` tokens move when the first one changes: what attention and positions are worth."""
+    """How far the last logits of `length` tokens move when the first one changes: what attention is worth here."""
     _reset_rope(model)
     ids = torch.randint(3, VOCAB, (1, length), generator=torch.Generator().manual_seed(3))
     changed = ids.clone()

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <random>
 #include <string>
 
 #include "tests/testing/safetensors_writer.h"
@@ -12,9 +13,9 @@ namespace prefscore {
 namespace {
 
 using ::testing::ElementsAre;
+using testing::FloatBytes;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using testing::FloatBytes;
 using testing::SafetensorsFile;
 
 absl::StatusOr<std::vector<SafetensorsEntry>> Parse(const std::string& file) {
@@ -71,7 +72,8 @@ TEST(SafetensorsTest, RefusesALyingHeaderLength) {
   file[4] = 1;  // 2^32 more
   ExpectFault(file, absl::StatusCode::kInvalidArgument, "header length 4294967");
   file.replace(0, 8, 8, '\xff');
-  ExpectFault(file, absl::StatusCode::kInvalidArgument, "header length 18446744073709551615 is over the limit 100000000");
+  ExpectFault(file, absl::StatusCode::kInvalidArgument,
+              "header length 18446744073709551615 is over the limit 100000000");
   file = SafetensorsFile({{"a", {1}, FloatBytes({1})}});
   file[2] = 1;  // 65,536 more than the file has
   ExpectFault(file, absl::StatusCode::kInvalidArgument, "truncated: header length 65");
@@ -85,8 +87,9 @@ TEST(SafetensorsTest, RefusesABadHeader) {
   ExpectMalformed(" {}", 0, "does not start with '{'");
   ExpectMalformed("{]", 0, "not valid JSON");
   ExpectMalformed("{\"\xff\xfe\":1}", 0, "not valid JSON");
-  ExpectMalformed(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"a":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}})", 2,
-                  "the key 'a' twice");
+  ExpectMalformed(
+      R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"a":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}})", 2,
+      "the key 'a' twice");
   ExpectMalformed(R"({"a":{"dtype":"U8","shape":[1],"shape":[1],"data_offsets":[0,1]}})", 1, "the key 'shape' twice");
   std::string deep = "{\"a\":";
   for (int i = 0; i < 100'000; ++i) deep += '[';
@@ -99,13 +102,15 @@ TEST(SafetensorsTest, RefusesABadEntry) {
   ExpectMalformed(R"({"a":{"dtype":"U8","data_offsets":[0,1]}})", 1, "tensor 'a' has no shape");
   ExpectMalformed(R"({"a":{"dtype":"U8","shape":[1]}})", 1, "tensor 'a' has no data_offsets");
   ExpectMalformed(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1,2]}})", 1, "no data_offsets pair");
-  ExpectMalformed(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1],"offsets":[0,1]}})", 1, "unknown field 'offsets'");
+  ExpectMalformed(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1],"offsets":[0,1]}})", 1,
+                  "unknown field 'offsets'");
   ExpectMalformed(R"({"a":{"dtype":"U8","shape":[-1],"data_offsets":[0,1]}})", 1, "dimension -1");
   ExpectMalformed(R"({"a":{"dtype":"U8","shape":[1.0],"data_offsets":[0,1]}})", 1, "dimension 1.0");
   ExpectMalformed(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[-1,0]}})", 1, "data_offsets [-1,0]");
   ExpectMalformed(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[1,0]}})", 1, "data_offsets [1,0]");
   ExpectMalformed(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}})", 4, "has 4 bytes, but its dtype F32");
-  ExpectMalformed(R"({"a":{"dtype":"U8","shape":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1],"data_offsets":[0,1]}})", 1, "rank 17");
+  ExpectMalformed(R"({"a":{"dtype":"U8","shape":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1],"data_offsets":[0,1]}})", 1,
+                  "rank 17");
   ExpectFault(SafetensorsFile(R"({"a":{"dtype":"F4","shape":[2],"data_offsets":[0,1]}})", "x"),
               absl::StatusCode::kUnimplemented, "tensor 'a' has dtype 'F4'");
 }
@@ -120,12 +125,40 @@ TEST(SafetensorsTest, RefusesAShapeWhoseSizeOverflows) {
 
 TEST(SafetensorsTest, RefusesBytesThatNoTensorOrTwoTensorsOwn) {
   const std::string two = R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[2],)";
-  ExpectMalformed(two + R"("data_offsets":[1,3]}})", 3, "tensor 'b' starts at byte 1 of the data where 2 is next: the tensors overlap");
+  ExpectMalformed(two + R"("data_offsets":[1,3]}})", 3,
+                  "tensor 'b' starts at byte 1 of the data where 2 is next: the tensors overlap");
   ExpectMalformed(two + R"("data_offsets":[3,5]}})", 5, "the tensors leave a hole");
   ExpectMalformed(two + R"("data_offsets":[2,4]}})", 5, "1 bytes after the last tensor");
   ExpectMalformed(two + R"("data_offsets":[2,4]}})", 3, "truncated: tensor 'b' ends at byte 4");
   ExpectMalformed(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}})", 2, "leave a hole");
   ExpectMalformed("{}", 1, "1 bytes after the last tensor");
+}
+
+TEST(SafetensorsTest, WhatItAcceptsLiesInsideTheFileWhateverTheFileHolds) {
+  const std::string good = SafetensorsFile(
+      {{"a", {2, 3}, FloatBytes({1, 2, 3, 4, 5, 6})}, {"b", {0}, "", "I64"}, {"c", {4}, "\1\2\3\4", "U8"}});
+  std::mt19937 random(1);
+  const std::string alphabet = "0123456789{}[]\",:-.e\\ \0\xff";
+  int num_accepted = 0;
+  for (int i = 0; i < 20'000; ++i) {
+    std::string file = good;
+    for (unsigned edits = 1 + random() % 3; edits > 0; --edits) {
+      file[random() % file.size()] = alphabet[random() % alphabet.size()];
+    }
+    if (random() % 4 == 0) file.resize(random() % (file.size() + 1));
+    const auto entries = Parse(file);
+    if (!entries.ok()) continue;
+    ++num_accepted;
+    std::size_t covered = 0;
+    for (const SafetensorsEntry& entry : *entries) {
+      EXPECT_GE(static_cast<const void*>(entry.bytes.data()), static_cast<const void*>(file.data() + 8));
+      EXPECT_LE(static_cast<const void*>(entry.bytes.data() + entry.bytes.size()),
+                static_cast<const void*>(file.data() + file.size()));
+      covered += entry.bytes.size();
+    }
+    EXPECT_EQ(covered, 28u);
+  }
+  EXPECT_GT(num_accepted, 100);  // edits of names and data are harmless
 }
 
 }  // namespace
