@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// Scratch of one forward pass: row-major matrices in 64-byte aligned memory that is not initialised.
+// Row-major matrices in 64-byte aligned memory that is not initialised.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
-#include <new>
 
 namespace prefscore {
+
+// 64-byte aligned memory. Large blocks that are given back are kept for the next taker, up to 128 MiB in the process: a
+// forward pass takes the same few sizes again and again, and the system clears every fresh page that it hands out.
+// Throws std::bad_alloc. Thread-safe.
+void* TakeMemory(std::size_t num_bytes);
+void GiveBackMemory(void* memory, std::size_t num_bytes);  // num_bytes as it was taken
 
 template <typename T>
 class Matrix {
@@ -17,9 +22,8 @@ class Matrix {
   // Rows start `stride` elements apart.
   Matrix(std::int64_t num_rows, std::int64_t num_columns, std::int64_t stride)
       : num_rows_(num_rows), num_columns_(num_columns), stride_(stride) {
-    const std::size_t num_bytes = (static_cast<std::size_t>(num_rows * stride) * sizeof(T) + 63) / 64 * 64;
-    values_.reset(static_cast<T*>(std::aligned_alloc(64, num_bytes == 0 ? 64 : num_bytes)));
-    if (!values_) throw std::bad_alloc();
+    const std::size_t num_bytes = static_cast<std::size_t>(num_rows * stride) * sizeof(T);
+    values_ = {static_cast<T*>(TakeMemory(num_bytes)), GiveBack{num_bytes}};
   }
 
   T* row(std::int64_t index) { return values_.get() + index * stride_; }
@@ -29,14 +33,15 @@ class Matrix {
   std::int64_t stride() const { return stride_; }
 
  private:
-  struct Free {
-    void operator()(T* values) const { std::free(values); }
+  struct GiveBack {
+    std::size_t num_bytes = 0;
+    void operator()(T* values) const { GiveBackMemory(values, num_bytes); }
   };
 
   std::int64_t num_rows_ = 0;
   std::int64_t num_columns_ = 0;
   std::int64_t stride_ = 0;
-  std::unique_ptr<T[], Free> values_;
+  std::unique_ptr<T[], GiveBack> values_;
 };
 
 }  // namespace prefscore

@@ -129,8 +129,9 @@ std::int64_t NumRowBlocks(std::int64_t num_rows) {
 }
 
 RowRange RowBlock(std::int64_t num_rows, std::int64_t num_blocks, std::int64_t block) {
-  const std::int64_t first = num_rows * block / num_blocks;
-  return {first, num_rows * (block + 1) / num_blocks - first};
+  const std::int64_t num_sixteens = (num_rows + 15) / 16;
+  const std::int64_t first = num_sixteens * block / num_blocks * 16;
+  return {first, std::min(num_rows, num_sixteens * (block + 1) / num_blocks * 16) - first};
 }
 
 void ForEachTile(const ThreadPool& pool, std::int64_t num_rows, std::int64_t num_panels,

@@ -76,7 +76,8 @@ struct RowRange {
   std::int64_t count = 0;
 };
 
-// Cuts rows into blocks of nearly equal size, none above PackedLinear::kTileRows.
+// Cuts rows into blocks of nearly equal size, none above PackedLinear::kTileRows and all but the last a multiple of 16,
+// which the kernels compute at a time.
 RowRange RowBlock(std::int64_t num_rows, std::int64_t num_blocks, std::int64_t block);
 std::int64_t NumRowBlocks(std::int64_t num_rows);
 

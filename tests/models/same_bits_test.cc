@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "server/models/decoder.h"
+#include "server/models/numerics.h"
 #include "tests/testing/decoder_shapes.h"
 #include "tests/testing/random_groups.h"
 
@@ -35,7 +36,9 @@ class SameBitsTest : public ::testing::TestWithParam<std::tuple<DecoderShape, st
   static constexpr int kNumSamples = 24;
   static constexpr int kNumBatches = 60;
 
-  SameBitsTest() {
+  void SetUp() override {
+    const Precision precision = *ParsePrecision(std::get<1>(GetParam()));
+    if (const auto mode = NumericsMode(precision); !mode.ok()) GTEST_SKIP() << std::string(mode.status().message());
     for (const int num_threads : {1, 2, 3}) {
       auto model = MakeDecoder(config_, weights_->views, std::get<1>(GetParam()), num_threads, {}, weights_);
       EXPECT_TRUE(model.ok()) << std::string(model.status().message());

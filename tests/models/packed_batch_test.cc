@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/models/packed_batch.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace prefscore {
+namespace {
+
+using ::testing::ElementsAre;
+
+std::vector<std::int64_t> FirstRows(const PackedBatch& batch) {
+  std::vector<std::int64_t> rows;
+  for (const Segment& segment : batch.segments) rows.push_back(segment.first_row);
+  return rows;
+}
+
+TEST(PackedBatchTest, SharesThePromptAndDropsLastTokens) {
+  const PromptGroup first{{1, 2, 3}, {{4, 5, 6}, {7}, {8, 9}}}, second{{10}, {{11}}};
+  const std::vector<const PromptGroup*> groups = {&first, &second};
+  const PackedBatch batch = PackGroups(groups, {});
+  EXPECT_THAT(batch.tokens, ElementsAre(1, 2, 3, 4, 5, 8, 10));
+  EXPECT_THAT(batch.positions, ElementsAre(0, 1, 2, 3, 4, 3, 0));
+  EXPECT_THAT(FirstRows(batch), ElementsAre(0, 3, 5, 6));
+  EXPECT_EQ(batch.segments[2].prompt_segment, 0);
+  EXPECT_EQ(batch.segments[3].prompt_segment, -1);
+  EXPECT_EQ(batch.num_positions, 5);
+  // Rows 0 and 1 predict tokens of the prompt.
+  EXPECT_THAT(batch.head_rows, ElementsAre(2, 3, 4, 5, 6));
+  std::vector<std::pair<std::int64_t, TokenId>> targets;
+  for (const HeadTarget& target : batch.targets) targets.emplace_back(batch.head_rows[target.head_row], target.token);
+  EXPECT_THAT(targets, ElementsAre(std::pair(2, 4), std::pair(3, 5), std::pair(4, 6),  // first completion
+                                   std::pair(2, 7),                                    // second
+                                   std::pair(2, 8), std::pair(5, 9),                   // third
+                                   std::pair(6, 11)));
+  const auto results = UnpackTargets(batch, groups, std::vector<double>{-1, -2, -3, -4, -5, -6, -7});
+  EXPECT_THAT(results, ElementsAre(ElementsAre(ElementsAre(-1, -2, -3), ElementsAre(-4), ElementsAre(-5, -6)),
+                                   ElementsAre(ElementsAre(-7))));
+}
+
+TEST(PackedBatchTest, LaysThePromptOutOncePerSetOfFrequencies) {
+  RopeConfig rope;
+  rope.kind = RopeConfig::Kind::kDynamic;
+  rope.original_max_positions = 4;
+  // Lengths 4 and 3 do not stretch, 5 and 6 do, each in its own way.
+  const PromptGroup group{{1, 2}, {{3, 4}, {5, 6, 7}, {8}, {9, 9, 9, 9}, {6, 6, 6}}};
+  const std::vector<const PromptGroup*> groups = {&group};
+  const PackedBatch batch = PackGroups(groups, std::span(&rope, 1));
+  EXPECT_THAT(batch.rope_lengths, ElementsAre(4, 5, 6));
+  EXPECT_THAT(batch.tokens, ElementsAre(1, 2, 3, 1, 2, 5, 6, 6, 6, 1, 2, 9, 9, 9));
+  EXPECT_EQ(batch.segments.back().rope_variant, 2);
+  std::vector<double> tokens;
+  for (const HeadTarget& target : batch.targets) tokens.push_back(target.token);
+  EXPECT_THAT(UnpackTargets(batch, groups, tokens)[0],
+              ElementsAre(ElementsAre(3, 4), ElementsAre(5, 6, 7), ElementsAre(8), ElementsAre(9, 9, 9, 9),
+                          ElementsAre(6, 6, 6)));
+}
+
+}  // namespace
+}  // namespace prefscore
