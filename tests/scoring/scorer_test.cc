@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/scoring/scorer.h"
+
+#include <cmath>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "absl/synchronization/notification.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "server/util/field_error.h"
+#include "tests/testing/fake_model.h"
+
+namespace prefscore {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr double kPolicyWeight = 0.25;
+constexpr double kReferenceWeight = 0.5;
+
+// Log-prob of ids under a FakeModel of that weight.
+double FakeLogp(double weight, const TokenIds& ids) {
+  double logp = 0;
+  for (const TokenId id : ids) logp += -weight * (id + 1.0);
+  return logp;
+}
+
+class ScorerTest : public ::testing::Test {
+ protected:
+  ScorerTest()
+      : policy_lm_(std::make_shared<testing::FakeModel>("p", kPolicyWeight)),
+        reference_lm_(std::make_shared<testing::FakeModel>("r", kReferenceWeight)),
+        policy_{.name = "policy", .lm = policy_lm_, .tokenizer = nullptr},
+        reference_{.name = "reference", .lm = reference_lm_, .tokenizer = nullptr} {}
+
+  void Start(ScorerOptions options = {}) {
+    ScorerObserver observer;
+    observer.on_tokens = [this](std::int64_t computed, std::int64_t saved) {
+      computed_ += computed;
+      saved_ += saved;
+    };
+    scorer_ = std::make_unique<Scorer>(std::move(options), std::move(observer));
+  }
+
+  PairOptions Options() {
+    PairOptions options;
+    options.policy = &policy_;
+    options.reference = &reference_;
+    options.objectives = {{.kind = ObjectiveKind::kSigmoid, .beta = 0.1, .gamma = 0.1}};
+    return options;
+  }
+
+  static PairRequest Pair(TokenIds prompt, TokenIds chosen, TokenIds rejected) {
+    return {.content = PromptGroup{std::move(prompt), {std::move(chosen), std::move(rejected)}}, .known = {}};
+  }
+
+  std::pair<absl::Status, std::vector<PairOutcome>> Score(std::vector<PairRequest> pairs, PairOptions options,
+                                                          Call call = {}) {
+    std::pair<absl::Status, std::vector<PairOutcome>> result;
+    absl::Notification done;
+    scorer_->ScorePairs(std::move(pairs), std::move(options), std::move(call),
+                        [&](absl::Status status, std::vector<PairOutcome> outcomes) {
+                          result = {std::move(status), std::move(outcomes)};
+                          done.Notify();
+                        });
+    done.WaitForNotification();
+    return result;
+  }
+
+  std::shared_ptr<testing::FakeModel> policy_lm_;
+  std::shared_ptr<testing::FakeModel> reference_lm_;
+  HostedModel policy_;
+  HostedModel reference_;
+  std::int64_t computed_ = 0;
+  std::int64_t saved_ = 0;
+  std::unique_ptr<Scorer> scorer_;
+};
+
+TEST_F(ScorerTest, ScoresPairsInTheOrderOfTheCall) {
+  Start();
+  std::vector<PairRequest> pairs;
+  for (TokenId id = 0; id < 50; ++id) pairs.push_back(Pair({1, 2, 3}, {id}, {id, 7}));
+  const auto [status, outcomes] = Score(pairs, Options());
+  ASSERT_TRUE(status.ok());
+  ASSERT_EQ(outcomes.size(), 50u);
+  for (TokenId id = 0; id < 50; ++id) {
+    const PairOutcome& outcome = outcomes[id];
+    ASSERT_TRUE(outcome.status.ok());
+    EXPECT_EQ(outcome.logps.policy_chosen_logp, FakeLogp(kPolicyWeight, {id}));
+    EXPECT_EQ(outcome.logps.policy_rejected_logp, FakeLogp(kPolicyWeight, {id, 7}));
+    EXPECT_EQ(outcome.logps.reference_chosen_logp, FakeLogp(kReferenceWeight, {id}));
+    EXPECT_EQ(outcome.logps.reference_rejected_logp, FakeLogp(kReferenceWeight, {id, 7}));
+    EXPECT_EQ(outcome.margins.policy_margin, outcome.logps.policy_chosen_logp - outcome.logps.policy_rejected_logp);
+    ASSERT_EQ(outcome.objectives.size(), 1u);
+    EXPECT_EQ(outcome.objectives[0].loss, Evaluate(Options().objectives[0], outcome.logps).loss);
+  }
+  EXPECT_EQ(computed_, 50 * 2 * (3 + 1 + 2)) << "the prompt once per model";
+  EXPECT_EQ(saved_, 50 * 2 * 3);
+}
+
+TEST_F(ScorerTest, NothingThatIsKnownIsComputed) {
+  Start();
+  PairRequest pair = Pair({1}, {2}, {3});
+  pair.known = {{{-1.0, -2.0}, {std::nullopt, -4.0}}};
+  const auto [status, outcomes] = Score({pair}, Options());
+  ASSERT_TRUE(status.ok());
+  EXPECT_EQ(policy_lm_->num_forwards(), 0);
+  EXPECT_EQ(computed_, 2) << "prompt and chosen completion under the reference";
+  EXPECT_EQ(outcomes[0].logps.policy_rejected_logp, -2.0);
+  EXPECT_EQ(outcomes[0].logps.reference_chosen_logp, FakeLogp(kReferenceWeight, {2}));
+  EXPECT_EQ(outcomes[0].logps.reference_rejected_logp, -4.0);
+  EXPECT_THAT(outcomes[0].token_logps[1][kChosen], ElementsAre(-kReferenceWeight * 3));
+  EXPECT_TRUE(outcomes[0].token_logps[1][kRejected].empty());
+}
+
+TEST_F(ScorerTest, AFullyKnownPairRunsNoModel) {
+  Start();
+  PairRequest pair;
+  pair.known = {{{-1.0, -2.0}, {-3.0, -4.0}}};
+  const auto [status, outcomes] = Score({pair}, Options());
+  ASSERT_TRUE(status.ok());
+  EXPECT_EQ(outcomes[0].objectives[0].loss,
+            ScoreKnownPair({-1, -2, -3, -4}, Options().objectives).objectives[0].loss);
+  EXPECT_EQ(policy_lm_->num_forwards() + reference_lm_->num_forwards(), 0);
+}
+
+TEST_F(ScorerTest, PolicyAndReferenceOfTheSameWeightsAreComputedOnce) {
+  Start();
+  PairOptions options = Options();
+  HostedModel twin = policy_;
+  twin.name = "twin";
+  options.reference = &twin;
+  const auto [status, outcomes] = Score({Pair({1}, {2}, {3})}, options);
+  ASSERT_TRUE(status.ok());
+  EXPECT_EQ(policy_lm_->num_forwards(), 1);
+  EXPECT_EQ(outcomes[0].margins.chosen_logratio, 0.0);
+}
+
+TEST_F(ScorerTest, AFaultyPairFailsAlone) {
+  Start();
+  policy_lm_->PoisonToken(9);
+  PairRequest bad_known = Pair({1}, {2}, {3});
+  bad_known.known[0][kChosen] = 0.5;
+  const auto [status, outcomes] = Score(
+      {Pair({1}, {2}, {3}), Pair({1}, {}, {3}), Pair({1}, {2}, {300}), Pair({1}, {9}, {3}), bad_known, Pair({1}, {4}, {3})},
+      Options());
+  ASSERT_TRUE(status.ok());
+  EXPECT_TRUE(outcomes[0].status.ok());
+  EXPECT_EQ(FieldOf(outcomes[1].status), "chosen");
+  EXPECT_EQ(FieldOf(outcomes[2].status), "rejected");
+  EXPECT_THAT(std::string(outcomes[2].status.message()), HasSubstr("token id 300 at position 0"));
+  EXPECT_EQ(outcomes[3].status.code(), absl::StatusCode::kOutOfRange);
+  EXPECT_THAT(std::string(outcomes[3].status.message()), HasSubstr("policy, chosen: the log-prob of token 0 is nan"));
+  EXPECT_EQ(FieldOf(outcomes[4].status), "known.policy_chosen_logp");
+  EXPECT_TRUE(outcomes[5].status.ok());
+}
+
+TEST_F(ScorerTest, AFailingForwardIsTheStatusOfItsPairs) {
+  Start();
+  policy_lm_->FailWith(absl::ResourceExhaustedError("out of memory"));
+  const auto [status, outcomes] = Score({Pair({1}, {2}, {3}), Pair({1}, {4}, {5})}, Options());
+  ASSERT_TRUE(status.ok());
+  EXPECT_EQ(outcomes[0].status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(outcomes[1].status.code(), absl::StatusCode::kResourceExhausted);
+}
+
+TEST_F(ScorerTest, TextNeedsATokenizer) {
+  Start();
+  PairRequest text;
+  text.content = TextGroup{.prompt = "a", .completions = {"b", "c"}, .tools_json = "", .chat_template_kwargs_json = ""};
+  const auto [status, outcomes] = Score({text}, Options());
+  ASSERT_TRUE(status.ok());
+  EXPECT_EQ(outcomes[0].status.code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(ScorerTest, ACallThatIsOverEndsAsAWhole) {
+  Start();
+  EXPECT_EQ(Score({Pair({1}, {2}, {3})}, Options(), {.deadline = absl::InfinitePast()}).first.code(),
+            absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(Score({Pair({1}, {2}, {3})}, Options(), {.is_cancelled = [] { return true; }}).first.code(),
+            absl::StatusCode::kCancelled);
+  EXPECT_EQ(policy_lm_->num_forwards(), 0);
+  EXPECT_TRUE(scorer_->Drain(absl::Seconds(60)));
+  EXPECT_EQ(Score({Pair({1}, {2}, {3})}, Options()).first.code(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(ScorerTest, CompletionsShareEqualPromptsAndKeepTheirOrder) {
+  Start();
+  absl::Notification done;
+  std::vector<GroupOutcome> outcomes;
+  CompletionOptions options;
+  options.models = {&policy_, &reference_};
+  scorer_->ScoreCompletions({{PromptGroup{{1, 2}, {{5}, {6, 7}, {8}}}}}, options, {},
+                            [&](absl::Status status, std::vector<GroupOutcome> found) {
+                              EXPECT_TRUE(status.ok());
+                              outcomes = std::move(found);
+                              done.Notify();
+                            });
+  done.WaitForNotification();
+  ASSERT_EQ(outcomes.size(), 1u);
+  ASSERT_EQ(outcomes[0].scores.size(), 2u);
+  EXPECT_EQ(outcomes[0].scores[0][0].logp, FakeLogp(kPolicyWeight, {5}));
+  EXPECT_EQ(outcomes[0].scores[0][1].logp, FakeLogp(kPolicyWeight, {6, 7}));
+  EXPECT_EQ(outcomes[0].scores[1][2].logp, FakeLogp(kReferenceWeight, {8}));
+  EXPECT_EQ(computed_, 2 * (2 + 1 + 2 + 1));
+}
+
+}  // namespace
+}  // namespace prefscore
