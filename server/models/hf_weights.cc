@@ -1,120 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/models/hf_weights.h"
 
-#include <algorithm>
 #include <cstdint>
 #include <cstring>
-#include <map>
-#include <set>
 #include <string>
 #include <tuple>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
+#include "server/models/weight_binder.h"
 #include "server/util/status_macros.h"
 
 namespace prefscore {
 namespace {
-
-constexpr std::size_t kMaxNamesInMessage = 5;
-
-std::string NameList(const std::vector<std::string>& names) {
-  const std::size_t shown = std::min(names.size(), kMaxNamesInMessage);
-  std::string list = absl::StrJoin(names.begin(), names.begin() + shown, ", ");
-  if (names.size() > shown) absl::StrAppend(&list, " and ", names.size() - shown, " more");
-  return list;
-}
-
-// Takes tensors from a checkpoint by name and keeps account of what was taken, what was missing and what is left.
-class Binder {
- public:
-  explicit Binder(const Checkpoint& checkpoint) : tensors_(checkpoint.tensors()) {}
-
-  bool Has(const std::string& name) const { return tensors_.contains(name); }
-
-  WeightView Vector(const std::string& name, std::int64_t size) { return Take(name, {size}, 1, size); }
-  WeightView Matrix(const std::string& name, std::int64_t num_out, std::int64_t num_in) {
-    return Take(name, {num_out, num_in}, num_out, num_in);
-  }
-  // Stored as [in][out], as GPT-2's Conv1D does.
-  WeightView Transposed(const std::string& name, std::int64_t num_out, std::int64_t num_in) {
-    WeightView view = Take(name, {num_in, num_out}, num_out, num_in);
-    view.out_stride = 1;
-    view.in_stride = num_out;
-    return view;
-  }
-
-  // A tensor that may be there and is not needed.
-  void Ignore(const std::string& name) { ignored_.insert(name); }
-
-  // OK where every tensor was there with its shape and none is left over.
-  absl::Status Finish(bool (*is_buffer)(const std::string&)) const {
-    RETURN_IF_ERROR(status_);
-    if (!missing_.empty()) {
-      return absl::InvalidArgumentError(absl::StrCat("the checkpoint lacks ", missing_.size(),
-                                                     " tensors that config.json asks for: ", NameList(missing_)));
-    }
-    std::vector<std::string> extra;
-    for (const auto& [name, entry] : tensors_) {
-      if (!used_.contains(name) && !ignored_.contains(name) && !is_buffer(name)) extra.push_back(name);
-    }
-    if (!extra.empty()) {
-      return absl::InvalidArgumentError(absl::StrCat("the checkpoint has ", extra.size(),
-                                                     " tensors that config.json does not ask for: ", NameList(extra)));
-    }
-    return absl::OkStatus();
-  }
-
-  std::vector<const SafetensorsEntry*> Used() const {
-    std::vector<const SafetensorsEntry*> entries;
-    for (const auto& [name, entry] : used_) entries.push_back(entry);
-    return entries;
-  }
-
- private:
-  WeightView Take(const std::string& name, const std::vector<std::int64_t>& shape, std::int64_t num_out,
-                  std::int64_t num_in) {
-    const auto found = tensors_.find(name);
-    if (found == tensors_.end()) {
-      missing_.push_back(name);
-      return {};
-    }
-    const SafetensorsEntry& entry = found->second;
-    used_.emplace(name, &entry);
-    if (entry.shape != shape) {
-      status_.Update(
-          absl::InvalidArgumentError(absl::StrCat("tensor '", name, "' has shape [", absl::StrJoin(entry.shape, ", "),
-                                                  "], but config.json asks for [", absl::StrJoin(shape, ", "), "]")));
-      return {};
-    }
-    WeightView view;
-    if (entry.dtype == "F32") {
-      view.dtype = DType::kFloat32;
-    } else if (entry.dtype == "BF16") {
-      view.dtype = DType::kBfloat16;
-    } else if (entry.dtype == "F16") {
-      view.dtype = DType::kFloat16;
-    } else {
-      status_.Update(absl::UnimplementedError(
-          absl::StrCat("tensor '", name, "' has dtype ", entry.dtype, "; supported: F32, BF16, F16")));
-      return {};
-    }
-    view.data = entry.bytes.data();
-    view.num_out = num_out;
-    view.num_in = num_in;
-    view.out_stride = num_in;
-    view.in_stride = 1;
-    return view;
-  }
-
-  const std::map<std::string, SafetensorsEntry>& tensors_;
-  std::map<std::string, const SafetensorsEntry*> used_;
-  std::set<std::string> ignored_;
-  std::vector<std::string> missing_;
-  absl::Status status_;
-};
 
 // Outputs [begin, begin + count) of a fused layer.
 LinearView Outputs(LinearView fused, std::int64_t begin, std::int64_t count) {
@@ -130,14 +28,14 @@ LinearView Outputs(LinearView fused, std::int64_t begin, std::int64_t count) {
   return fused;
 }
 
-LinearView Linear(Binder& binder, const std::string& name, std::int64_t num_out, std::int64_t num_in, bool bias) {
+LinearView Linear(WeightBinder& binder, const std::string& name, std::int64_t num_out, std::int64_t num_in, bool bias) {
   LinearView view;
   view.weight = binder.Matrix(name + ".weight", num_out, num_in);
   if (bias) view.bias = binder.Vector(name + ".bias", num_out);
   return view;
 }
 
-LayerWeightViews LlamaLayer(Binder& binder, const DecoderConfig& config, const std::string& prefix) {
+LayerWeightViews LlamaLayer(WeightBinder& binder, const DecoderConfig& config, const std::string& prefix) {
   const std::int64_t hidden = config.hidden_size;
   const std::int64_t intermediate = config.intermediate_size;
   const std::int64_t query_width = config.num_heads * config.head_dim;
@@ -191,11 +89,11 @@ LayerWeightViews LlamaLayer(Binder& binder, const DecoderConfig& config, const s
   return layer;
 }
 
-NormView LayerNorm(Binder& binder, const std::string& name, std::int64_t width) {
+NormView LayerNorm(WeightBinder& binder, const std::string& name, std::int64_t width) {
   return {binder.Vector(name + ".weight", width), binder.Vector(name + ".bias", width)};
 }
 
-LayerWeightViews Gpt2Layer(Binder& binder, const DecoderConfig& config, const std::string& prefix) {
+LayerWeightViews Gpt2Layer(WeightBinder& binder, const DecoderConfig& config, const std::string& prefix) {
   const std::int64_t hidden = config.hidden_size;
   const auto conv1d = [&](const std::string& name, std::int64_t num_out, std::int64_t num_in) {
     return LinearView{binder.Transposed(prefix + name + ".weight", num_out, num_in),
@@ -219,14 +117,8 @@ bool SameValues(const SafetensorsEntry& left, const SafetensorsEntry& right) {
          std::memcmp(left.bytes.data(), right.bytes.data(), left.bytes.size()) == 0;
 }
 
-// transformers ignores these, too: it computes them from the config.
-bool IsBuffer(const std::string& name) {
-  return absl::EndsWith(name, ".rotary_emb.inv_freq") || absl::EndsWith(name, ".attn.bias") ||
-         absl::EndsWith(name, ".attn.masked_bias");
-}
-
 // The head, and whether it is the token embedding.
-std::pair<WeightView, bool> BindHead(Binder& binder, const DecoderConfig& config, const Checkpoint& checkpoint,
+std::pair<WeightView, bool> BindHead(WeightBinder& binder, const DecoderConfig& config, const Checkpoint& checkpoint,
                                      const std::string& embedding_name, const WeightView& embedding) {
   const std::string name = "lm_head.weight";
   const auto head = checkpoint.tensors().find(name);
@@ -246,7 +138,7 @@ std::pair<WeightView, bool> BindHead(Binder& binder, const DecoderConfig& config
 absl::StatusOr<BoundWeights> BindHfWeights(const DecoderConfig& config, const Checkpoint& checkpoint) {
   const bool gpt2 = config.architecture == "gpt2";
   const std::string embedding = gpt2 ? "wte.weight" : "embed_tokens.weight";
-  Binder binder(checkpoint);
+  WeightBinder binder(checkpoint);
   // A base model saved without its head has names without this prefix.
   std::string prefix = gpt2 ? "transformer." : "model.";
   if (!binder.Has(prefix + embedding) && binder.Has(embedding)) prefix.clear();
@@ -266,8 +158,8 @@ absl::StatusOr<BoundWeights> BindHfWeights(const DecoderConfig& config, const Ch
   }
   std::tie(views.head.weight, bound.tied_head) =
       BindHead(binder, config, checkpoint, prefix + embedding, views.token_embedding);
-  RETURN_IF_ERROR(binder.Finish(IsBuffer));
-  bound.used = binder.Used();
+  RETURN_IF_ERROR(binder.Finish());
+  bound.used = binder.used();
   return bound;
 }
 
