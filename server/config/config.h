@@ -12,7 +12,7 @@
 
 namespace prefscore {
 
-inline constexpr char kVersion[] = "0.1.0";
+inline constexpr char kVersion[] = PREFSCORE_VERSION;
 
 // What callers may ask for at most. The service reports them and names them in errors.
 struct Limits {
@@ -54,7 +54,8 @@ struct CommandLine {
   std::string text;       // not empty for --help and --version: print it and exit with 0
 };
 
-// Flags override the file named by --config, which overrides the defaults. INVALID_ARGUMENT names flag, value and limit.
+// Flags override the file named by --config, which overrides the defaults. INVALID_ARGUMENT names flag, value and
+// limit.
 absl::StatusOr<CommandLine> ParseCommandLine(int argc, const char* const* argv);
 
 }  // namespace prefscore

@@ -76,7 +76,8 @@ Metrics::Metrics(const std::vector<std::string>& methods, const std::vector<Mode
                                   "From the admission of a pair or prompt to its batch")
                       .Add({}, kDurationBuckets);
   batch_tokens_ =
-      &HistogramFamily(registry, "prefscore_batch_tokens", "Tokens of a batch, all models together").Add({}, kTokenBuckets);
+      &HistogramFamily(registry, "prefscore_batch_tokens", "Tokens of a batch, all models together")
+           .Add({}, kTokenBuckets);
 
   auto& forwards = HistogramFamily(registry, "prefscore_forward_duration_seconds",
                                    "One forward pass over a batch, by model");

@@ -61,7 +61,9 @@ absl::Status CheckJson(const std::string& text, JsonKind kind, const std::string
 }
 
 absl::StatusOr<std::string> MessagesJson(const v1::Conversation& conversation, const std::string& field) {
-  if (conversation.messages().empty()) return FieldError(field, "is a conversation of 0 messages; at least 1 is needed");
+  if (conversation.messages().empty()) {
+    return FieldError(field, "is a conversation of 0 messages; at least 1 is needed");
+  }
   std::string json = "[";
   for (int idx = 0; idx < conversation.messages_size(); ++idx) {
     const v1::ChatMessage& message = conversation.messages(idx);

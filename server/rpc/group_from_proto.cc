@@ -83,7 +83,9 @@ absl::Status CheckTemplateInputs(v1::Content::FormCase form, const TemplateInput
   if (form != v1::Content::kConversation) {
     for (const auto& [field, json] : {std::pair("tools_json", inputs.tools_json),
                                       std::pair("chat_template_kwargs_json", inputs.kwargs_json)}) {
-      if (!json->empty()) return FieldError(field, absl::StrCat("is for conversations, and the prompt is ", FormName(form)));
+      if (!json->empty()) {
+        return FieldError(field, absl::StrCat("is for conversations, and the prompt is ", FormName(form)));
+      }
     }
     return absl::OkStatus();
   }
@@ -118,7 +120,8 @@ absl::StatusOr<GroupContent> ToGroupContent(v1::Content* prompt, const std::vect
   }
 
   if (rules.profile == TokenizationProfile::kIds) {
-    return FieldError(contents.front().name, absl::StrCat("is ", FormName(form), "; the profile 'ids' takes token ids only"));
+    return FieldError(contents.front().name,
+                      absl::StrCat("is ", FormName(form), "; the profile 'ids' takes token ids only"));
   }
   TextGroup group;
   if (prompt != nullptr) {

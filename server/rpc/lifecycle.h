@@ -38,8 +38,8 @@ class Server {
   std::unique_ptr<grpc::Server> server_;
 };
 
-// From construction on, the first SIGTERM and the first SIGINT only wake Wait; a second one ends the process, as both do
-// before. One per process.
+// From construction on, the first SIGTERM and the first SIGINT only wake Wait; a second one ends the process, as every
+// one does before. One per process.
 class TerminationSignal {
  public:
   TerminationSignal();

@@ -52,7 +52,7 @@ void PairStream::OnReadDone(bool ok) {
   if (ok) {
     status = HandleMessage(read_buffer_);
   } else if (options_ == nullptr) {
-    status = absl::InvalidArgumentError("the stream ended before its first message, which carries the options");
+    status = FieldError("options", "are missing; the stream ended before its first message");
   }
   {
     absl::MutexLock lock(&mutex_);

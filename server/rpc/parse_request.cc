@@ -82,8 +82,7 @@ absl::Status ParseRequest(const grpc::ByteBuffer& buffer, google::protobuf::Mess
   if (!BlankInvalidText(*message.GetDescriptor(), "", reinterpret_cast<std::uint8_t*>(wire.data()),
                         static_cast<int>(wire.size()), invalid_text.fields) ||
       !message.ParseFromString(wire)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the ", wire.size(), " bytes of the message are not a ", message.GetTypeName()));
+    return FieldError(message.GetTypeName(), absl::StrCat("the message's ", wire.size(), " bytes are not of this type"));
   }
   return absl::OkStatus();
 }

@@ -24,7 +24,8 @@ struct InvalidText {
 
 // Parses `buffer` into `message`. Strings that are not UTF-8 are blanked with '?' and named in `invalid_text`: whether
 // they fail a pair or the call is the caller's. INVALID_ARGUMENT where the bytes are no such message.
-absl::Status ParseRequest(const grpc::ByteBuffer& buffer, google::protobuf::Message& message, InvalidText& invalid_text);
+absl::Status ParseRequest(const grpc::ByteBuffer& buffer, google::protobuf::Message& message,
+                          InvalidText& invalid_text);
 
 grpc::ByteBuffer Serialize(const google::protobuf::Message& message);
 

@@ -11,9 +11,10 @@
 namespace prefscore {
 namespace {
 
+// `default_name` stands in for an empty name.
 absl::StatusOr<const HostedModel*> FindModel(const ModelRegistry& registry, const std::string& name,
-                                             const std::string& field) {
-  auto model = registry.Find(name);
+                                             const std::string& default_name, const std::string& field) {
+  auto model = registry.Find(name.empty() ? default_name : name);
   if (!model.ok()) return UnderField(field, model.status());
   return *model;
 }
@@ -86,11 +87,10 @@ absl::StatusOr<std::vector<Objective>> ResolveObjectives(
 absl::StatusOr<PairOptions> ResolveOptions(const v1::ScoringOptions& options, const ServiceContext& context) {
   const ModelRegistry& registry = *context.registry;
   PairOptions resolved;
-  ASSIGN_OR_RETURN(resolved.policy, FindModel(registry, options.policy().empty() ? registry.default_policy() : options.policy(),
-                                              "options.policy"));
+  ASSIGN_OR_RETURN(resolved.policy,
+                   FindModel(registry, options.policy(), registry.default_policy(), "options.policy"));
   ASSIGN_OR_RETURN(resolved.reference,
-                   FindModel(registry, options.reference().empty() ? registry.default_reference() : options.reference(),
-                             "options.reference"));
+                   FindModel(registry, options.reference(), registry.default_reference(), "options.reference"));
   RETURN_IF_ERROR(
       CheckDigest(*resolved.policy, options.expected_policy_digest(), "options.expected_policy_digest"));
   RETURN_IF_ERROR(
@@ -115,7 +115,7 @@ absl::StatusOr<CompletionOptions> ResolveOptions(const v1::ScoreCompletionsReque
   std::set<std::string> seen;
   for (std::size_t idx = 0; idx < names.size(); ++idx) {
     const std::string field = absl::StrCat("models[", idx, "]");
-    ASSIGN_OR_RETURN(const HostedModel* model, FindModel(registry, names[idx], field));
+    ASSIGN_OR_RETURN(const HostedModel* model, FindModel(registry, names[idx], /*default_name=*/"", field));
     if (!seen.insert(names[idx]).second) return FieldError(field, absl::StrCat("'", names[idx], "' is named twice"));
     resolved.models.push_back(model);
   }

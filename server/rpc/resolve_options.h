@@ -23,7 +23,8 @@ absl::StatusOr<CompletionOptions> ResolveOptions(const v1::ScoreCompletionsReque
 
 // Objectives with their defaults filled in; the default objective where there are none. `field` is their path.
 absl::StatusOr<std::vector<Objective>> ResolveObjectives(
-    const google::protobuf::RepeatedPtrField<v1::Objective>& objectives, const std::string& field, const Limits& limits);
+    const google::protobuf::RepeatedPtrField<v1::Objective>& objectives, const std::string& field,
+    const Limits& limits);
 
 // INVALID_ARGUMENT where `count` is outside [1, max]; `limit` is the limit's name.
 absl::Status CheckCount(const std::string& field, int count, const std::string& limit, std::int64_t max);

@@ -26,7 +26,8 @@ class ScoringService final : public RawScoringService {
  private:
   using Bytes = grpc::ByteBuffer;
 
-  grpc::ServerUnaryReactor* ScorePairs(grpc::CallbackServerContext* rpc, const Bytes* request, Bytes* response) override;
+  grpc::ServerUnaryReactor* ScorePairs(grpc::CallbackServerContext* rpc, const Bytes* request,
+                                       Bytes* response) override;
   grpc::ServerUnaryReactor* ScoreCompletions(grpc::CallbackServerContext* rpc, const Bytes* request,
                                              Bytes* response) override;
   grpc::ServerUnaryReactor* EvaluateObjectives(grpc::CallbackServerContext* rpc, const Bytes* request,

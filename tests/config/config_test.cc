@@ -72,8 +72,8 @@ TEST(ConfigTest, FlagsOverrideTheFileWhichOverridesDefaults) {
 }
 
 TEST(ConfigTest, EffectiveConfigurationReadsBackAsTheSame) {
-  const auto first = ParseWithModels({"--listen", "127.0.0.1:0", "--metrics-listen", "", "--threads", "3", "--max-text-bytes",
-                                      "123", "--shutdown-grace", "1.5"});
+  const auto first = ParseWithModels({"--listen", "127.0.0.1:0", "--metrics-listen", "", "--threads", "3",
+                                      "--max-text-bytes", "123", "--shutdown-grace", "1.5"});
   ASSERT_TRUE(first.ok()) << first.status();
   const auto second = Parse({"--config", WriteFile(first->effective)});
   ASSERT_TRUE(second.ok()) << second.status() << "\n" << first->effective;

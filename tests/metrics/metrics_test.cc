@@ -27,7 +27,8 @@ using ::testing::Not;
 std::unique_ptr<Metrics> MakeMetrics() {
   return std::make_unique<Metrics>(
       std::vector<std::string>{"ScorePairs", "GetModel"},
-      std::vector<ModelLabels>{{"policy", "policy", "d1", "float32", "mode-1"}, {"other", "", "d2", "bfloat16", "mode-2"}});
+      std::vector<ModelLabels>{{"policy", "policy", "d1", "float32", "mode-1"},
+                               {"other", "", "d2", "bfloat16", "mode-2"}});
 }
 
 // The body of GET /metrics, over a socket.
@@ -66,7 +67,8 @@ TEST(MetricsTest, SeriesAreThereBeforeTheirFirstEvent) {
         "prefscore_pairs_scored_total 0", "prefscore_pairs_accurate_total 0",
         "prefscore_pairs_failed_total{code=\"OUT_OF_RANGE\"} 0", "prefscore_non_finite_results_total 0",
         "prefscore_reward_margin_count 0", "prefscore_build_info{version=",
-        "prefscore_model_info{digest=\"d1\",dtype=\"float32\",name=\"policy\",numerics_mode=\"mode-1\",role=\"policy\"} 1",
+        "prefscore_model_info{digest=\"d1\",dtype=\"float32\","
+        "name=\"policy\",numerics_mode=\"mode-1\",role=\"policy\"} 1",
         "prefscore_start_time_seconds "}) {
     EXPECT_THAT(text, HasSubstr(line));
   }
@@ -93,7 +95,8 @@ TEST(MetricsTest, EventsMoveTheirSeriesAndNoOther) {
        {"prefscore_requests_total{code=\"INVALID_ARGUMENT\",method=\"ScorePairs\"} 1",
         "prefscore_requests_total{code=\"OK\",method=\"ScorePairs\"} 0",
         "prefscore_request_duration_seconds_bucket{method=\"ScorePairs\",le=\"0.025\"} 0",
-        "prefscore_request_duration_seconds_bucket{method=\"ScorePairs\",le=\"0.05\"} 1", "prefscore_streams_in_flight 1",
+        "prefscore_request_duration_seconds_bucket{method=\"ScorePairs\",le=\"0.05\"} 1",
+        "prefscore_streams_in_flight 1",
         "prefscore_queued_pairs 2", "prefscore_queued_tokens 70", "prefscore_queue_delay_seconds_sum 2",
         "prefscore_batch_tokens_bucket{le=\"128\"} 1", "prefscore_forward_duration_seconds_sum{model=\"policy\"} 1.5",
         "prefscore_forward_duration_seconds_count{model=\"other\"} 0", "prefscore_tokens_total{kind=\"computed\"} 100",

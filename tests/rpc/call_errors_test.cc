@@ -67,7 +67,8 @@ TEST_F(CallErrorsTest, UnknownModel) {
   Start();
   v1::ScoringOptions options;
   options.set_policy("nobody");
-  ExpectCallFault(options, grpc::NOT_FOUND, "", "options.policy: no model is named 'nobody'; hosted: policy, reference");
+  ExpectCallFault(options, grpc::NOT_FOUND, "",
+                  "options.policy: no model is named 'nobody'; hosted: policy, reference");
   options.set_policy("");
   options.set_reference(std::string(100000, 'n'));
   ExpectCallFault(options, grpc::NOT_FOUND, "", "options.reference: no model is named 'nnn");

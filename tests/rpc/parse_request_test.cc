@@ -57,7 +57,8 @@ TEST(ParseRequestTest, NamesEveryStringThatIsNotUtf8AndKeepsTheRest) {
   InvalidText invalid_text;
   ASSERT_TRUE(ParseRequest(Buffer(sent.SerializePartialAsString()), received, invalid_text).ok());
   EXPECT_THAT(invalid_text.fields,
-              ElementsAre("pairs[1].prompt.text", "pairs[2].chosen.conversation.messages[1].content", "options.policy"));
+              ElementsAre("pairs[1].prompt.text", "pairs[2].chosen.conversation.messages[1].content",
+                          "options.policy"));
   EXPECT_EQ(invalid_text.Under("pairs[1]"), "pairs[1].prompt.text");
   EXPECT_EQ(invalid_text.Under("pairs[0]"), "");
   EXPECT_EQ(invalid_text.Under("pairs[1].prom"), "");

@@ -23,8 +23,8 @@ class ScorePairsTest : public RpcTestBase {
     return response.results_size() == 1 ? response.results(0) : v1::PairResult();
   }
 
-  // `bad` between two good pairs: the good ones are scored, `bad` has INVALID_ARGUMENT with a violation of `field` and a
-  // message that contains `part`.
+  // `bad` between two good pairs: the good ones are scored, `bad` has INVALID_ARGUMENT with a violation of `field` and
+  // a message that contains `part`.
   void ExpectPairFault(const v1::PreferencePair& bad, const std::string& field, const std::string& part,
                        const v1::ScoringOptions& options = {}) {
     v1::ScorePairsRequest request;
