@@ -15,9 +15,9 @@ namespace prefscore {
 
 // What a chat template is rendered from. All JSON, as the caller sent it: key order is kept.
 struct ChatTemplateInput {
-  std::string messages_json;  // list of message objects
-  std::string tools_json;     // list of objects; empty: none
-  std::string kwargs_json;    // object of further template variables; empty: none
+  std::string messages_json{};  // list of message objects
+  std::string tools_json{};     // list of objects; empty: none
+  std::string kwargs_json{};    // object of further template variables; empty: none
   bool add_generation_prompt = false;
 };
 

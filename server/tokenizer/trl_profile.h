@@ -27,10 +27,10 @@ struct ConversationJson {
 using TextContent = std::variant<std::string, ConversationJson>;
 
 struct TextGroup {
-  std::optional<TextContent> prompt;  // absent: the implicit prompt (TRL's extract_prompt); two completions only
-  std::vector<TextContent> completions;
-  std::string tools_json;                 // conversations only
-  std::string chat_template_kwargs_json;  // conversations only
+  std::optional<TextContent> prompt{};  // absent: the implicit prompt (TRL's extract_prompt); two completions only
+  std::vector<TextContent> completions{};
+  std::string tools_json{};                 // conversations only
+  std::string chat_template_kwargs_json{};  // conversations only
 };
 
 struct TokenizedGroup {

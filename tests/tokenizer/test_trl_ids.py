@@ -370,13 +370,10 @@ def test_mate_moves_the_boundary(folders):
 
 
 CLASSES = [
-    None, "TokenizersBackend", "PreTrainedTokenizerFast", "LlamaTokenizer", "LlamaTokenizerFast", "GPT2Tokenizer",
-    "CodeGenTokenizer", "Qwen2TokenizerFast", "GemmaTokenizer", "GPTNeoXTokenizerFast", "BertTokenizer",
+    None, "TokenizersBackend", "PreTrainedTokenizerFast", "LlamaTokenizer", "GPT2TokenizerFast", "CodeGenTokenizer",
+    "Qwen2Tokenizer", "GemmaTokenizer", "GPTNeoXTokenizerFast", "BertTokenizer",
 ]
-MODEL_TYPES = [
-    None, "llama", "mistral", "qwen2", "qwen3", "gpt2", "gemma", "gemma2", "gemma3_text", "phi", "phi3", "olmo", "olmo2",
-    "smollm3",
-]
+MODEL_TYPES = [None, "llama", "mistral", "qwen2", "qwen3", "gpt2", "gemma3_text", "phi3", "olmo", "olmo2", "smollm3"]
 
 
 def shrink(source, num_tokens):
@@ -399,7 +396,7 @@ def test_never_other_ids_than_transformers(tmp_path, name):
     small = shrink(source / "tokenizer.json", 1500)
     config = read_json(source / "tokenizer_config.json")
     config.pop("added_tokens_decoder")
-    rows = nasty_rows()[::3]
+    rows = nasty_rows()[::4]
     accepted = refused = 0
     for tokenizer_class in CLASSES:
         for model_type in MODEL_TYPES:

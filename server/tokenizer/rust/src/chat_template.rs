@@ -4,6 +4,8 @@
 
 use std::ffi::{c_char, c_void};
 use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::{mpsc, Arc, Mutex};
+use std::time::Duration;
 
 use minijinja::{escape_formatter, AutoEscape, Environment, Error, ErrorKind, State, Value};
 use minijinja::syntax::SyntaxConfig;
@@ -18,6 +20,10 @@ const BASE_FUEL: u64 = 1_000_000;
 const FUEL_PER_INPUT_BYTE: u64 = 16;
 /// A sum of 30,000 terms or a list nested as deep recurses in the compiler and in destructors. Only touched pages count.
 const STACK_BYTES: usize = 512 << 20;
+/// Fuel does not bound comparing or joining lists that hold each other twice. What takes longer is given up: its thread
+/// goes on until it is done or the process ends. Real templates take milliseconds.
+const DEADLINE: Duration = Duration::from_secs(10);
+const MAX_MESSAGE_CHARS: usize = 400;
 const MAX_FORMAT_DIGITS: usize = 4;
 
 /// How the caller formats its clock's local time, as strftime does. Returns the length, or -1 where it cannot.
@@ -26,9 +32,11 @@ pub struct TimeFormatter {
     pub clock: *mut c_void,
 }
 
+/// A formatter until render returns: a thread that was given up must not call it any more.
+type SharedFormatter = Arc<Mutex<Option<TimeFormatter>>>;
+
 // SAFETY: the header asks for a function that may be called from another thread while render runs.
 unsafe impl Send for TimeFormatter {}
-unsafe impl Sync for TimeFormatter {}
 
 impl TimeFormatter {
     fn format(&self, format: &str) -> Result<String, Error> {
@@ -61,26 +69,34 @@ impl ChatTemplate {
             let length = source.len();
             return Err(Failure::invalid(format!("{length} bytes are more than the limit of {MAX_SOURCE_BYTES}")));
         }
-        on_large_stack(|| {
+        let source = as_jinja_reads_it(source);
+        on_large_stack(move || {
             let mut environment = environment()?;
-            environment.add_template_owned(NAME, as_jinja_reads_it(source)).map_err(failure)?;
+            environment.add_template_owned(NAME, source).map_err(failure)?;
             Ok(ChatTemplate { environment })
         })
     }
 
     /// variables: a JSON object.
     pub fn render(&self, variables: &str, time: Option<TimeFormatter>) -> Result<String, Failure> {
-        on_large_stack(|| {
-            let context: serde_json::Value = serde_json::from_str(variables)
-                .map_err(|error| Failure::invalid(format!("template variables: {error}")))?;
-            let mut environment = self.environment.clone();
-            environment.set_fuel(Some(BASE_FUEL + FUEL_PER_INPUT_BYTE * variables.len() as u64));
-            if let Some(time) = time {
-                environment.add_function("strftime_now", move |format: &str| time.format(format));
-            }
+        let context: serde_json::Value =
+            serde_json::from_str(variables).map_err(|error| Failure::invalid(format!("template variables: {error}")))?;
+        let mut environment = self.environment.clone();
+        environment.set_fuel(Some(BASE_FUEL + FUEL_PER_INPUT_BYTE * variables.len() as u64));
+        let shared: SharedFormatter = Arc::new(Mutex::new(time));
+        let in_template = shared.clone();
+        environment.add_function("strftime_now", move |format: &str| match in_template.lock() {
+            Ok(time) if time.is_some() => time.as_ref().map_or(Ok(String::new()), |time| time.format(format)),
+            _ => Err(Error::new(ErrorKind::UnknownFunction, "strftime_now: there is no clock")),
+        });
+        let outcome = on_large_stack(move || {
             let template = environment.get_template(NAME).map_err(failure)?;
             template.render(template_value(context)).map_err(failure)
-        })
+        });
+        if let Ok(mut time) = shared.lock() {
+            time.take();
+        }
+        outcome
     }
 }
 
@@ -167,18 +183,29 @@ fn failure(error: Error) -> Failure {
         message += &format!(" (caused by {inner})");
         cause = inner.source();
     }
+    if let Some((end, _)) = message.char_indices().nth(MAX_MESSAGE_CHARS) {
+        message.truncate(end);
+        message += "...";
+    }
     Failure::new(code, message)
 }
 
-fn on_large_stack<T: Send>(work: impl FnOnce() -> Result<T, Failure> + Send) -> Result<T, Failure> {
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new()
-            .stack_size(STACK_BYTES)
-            .spawn_scoped(scope, || catch_unwind(AssertUnwindSafe(work)));
-        let thread = thread.map_err(|error| Failure::new(RESOURCE_EXHAUSTED, format!("template thread: {error}")))?;
-        match thread.join() {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(panic)) | Err(panic) => Err(Failure::new(INTERNAL, crate::abi::panic_text(panic.as_ref()))),
+fn on_large_stack<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let (sender, receiver) = mpsc::channel();
+    let run = move || {
+        let outcome = catch_unwind(AssertUnwindSafe(work));
+        let _ = sender.send(outcome);
+    };
+    let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(run);
+    thread.map_err(|error| Failure::new(RESOURCE_EXHAUSTED, format!("template thread: {error}")))?;
+    match receiver.recv_timeout(DEADLINE) {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(panic)) => Err(Failure::new(INTERNAL, crate::abi::panic_text(panic.as_ref()))),
+        Err(_) => {
+            let message = format!("line unknown: not done after {} s", DEADLINE.as_secs());
+            Err(Failure::new(RESOURCE_EXHAUSTED, message))
         }
-    })
+    }
 }
