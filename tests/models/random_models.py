@@ -25,6 +25,7 @@ class Variant:
     lengths: tuple = ((1, 40), (9, 70), (60, 60), (100, 30))
     gain: float = 1.0
     edit_json: dict = dataclasses.field(default_factory=dict)  # fields that config.json gets instead; None: removed
+    only_sizes: bool = False  # config.json says sizes and token ids: everything else is the architecture's default
 
 
 def _long(limit):
@@ -110,14 +111,27 @@ VARIANTS = [
 ]
 
 
-def make_config(variant):
+# Every architecture again, to see that what config.json leaves out means what it means to transformers.
+VARIANTS += [
+    Variant(f"{model_type}_defaults", model_type, lengths=((9, 70), (60, 60)), only_sizes=True)
+    for model_type in sorted({variant.model_type for variant in VARIANTS})
+]
+
+
+def _sizes(variant):
+    token_ids = dict(bos_token_id=1, eos_token_id=2, pad_token_id=0)
     if variant.model_type == "gpt2":
-        sizes = dict(n_embd=HIDDEN, n_head=HEADS, n_layer=LAYERS, n_positions=256)
-    else:
-        sizes = dict(hidden_size=HIDDEN, intermediate_size=112, num_hidden_layers=LAYERS, num_attention_heads=HEADS,
-                     num_key_value_heads=KV_HEADS, max_position_embeddings=512)
-    settings = dict(vocab_size=VOCAB, bos_token_id=1, eos_token_id=2, pad_token_id=0, tie_word_embeddings=False)
-    return transformers.AutoConfig.for_model(variant.model_type, **{**settings, **sizes, **variant.config})
+        return dict(vocab_size=VOCAB, n_embd=HIDDEN, n_head=HEADS, n_layer=LAYERS, **token_ids)
+    return dict(vocab_size=VOCAB, hidden_size=HIDDEN, intermediate_size=112, num_hidden_layers=LAYERS,
+                num_attention_heads=HEADS, num_key_value_heads=KV_HEADS, **token_ids)
+
+
+def make_config(variant):
+    settings = {}
+    if not variant.only_sizes:
+        settings = {"n_positions" if variant.model_type == "gpt2" else "max_position_embeddings": 512,
+                    "tie_word_embeddings": False}
+    return transformers.AutoConfig.for_model(variant.model_type, **{**_sizes(variant), **settings, **variant.config})
 
 
 @torch.no_grad()
@@ -157,6 +171,8 @@ def save(model, variant, folder):
     path = folder / "config.json"
     config = {**json.loads(path.read_text()), **variant.edit_json}
     removed = {key for key, value in variant.edit_json.items() if value is None}
+    if variant.only_sizes:
+        removed = set(config) - set(_sizes(variant)) - {"model_type"}
     path.write_text(json.dumps({key: value for key, value in config.items() if key not in removed}))
 
 

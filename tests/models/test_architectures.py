@@ -79,7 +79,8 @@ def test_float32(variant, tmp_path, engine_logps):
     check_float32(model, tmp_path, random_models.make_groups(variant), engine_logps)
 
 
-@pytest.mark.parametrize("variant", random_models.VARIANTS, ids=lambda variant: variant.name)
+@pytest.mark.parametrize("variant", [variant for variant in random_models.VARIANTS if not variant.only_sizes],
+                         ids=lambda variant: variant.name)
 def test_bfloat16(variant, tmp_path, engine_logps):
     random_models.save(random_models.make_model(variant).bfloat16(), variant, tmp_path)
     model = random_models.load(tmp_path, torch.bfloat16)
@@ -105,7 +106,7 @@ def test_gpt2_without_prefix_and_with_causal_mask_buffers(tmp_path, engine_logps
     path = tmp_path / "model.safetensors"
     tensors = {name.removeprefix("transformer."): tensor for name, tensor in safetensors.torch.load_file(path).items()}
     for layer in range(random_models.LAYERS):
-        tensors[f"h.{layer}.attn.bias"] = torch.ones(1, 1, 256, 256, dtype=torch.uint8).tril()
+        tensors[f"h.{layer}.attn.bias"] = torch.ones(1, 1, 512, 512, dtype=torch.uint8).tril()
         tensors[f"h.{layer}.attn.masked_bias"] = torch.tensor(-1e4)
     safetensors.torch.save_file(tensors, path, metadata={"format": "pt"})
     assert torch.equal(engine_logps(tmp_path, groups), expected)
