@@ -4,7 +4,7 @@
 // Memory: matrices are copied once into the layout of the GEMM kernels, in the dtype of the forward pass, and norms and
 // biases as fp32. Of the views only token_embedding and position_embedding are read again after MakeDecoder, row by row:
 // the caller may tell the system to drop the mapped pages of everything else. Scratch of a forward pass grows with the
-// batch's tokens, never with rows x vocabulary.
+// batch's tokens, never with rows x vocabulary; up to 128 MiB of it is kept for the next one (matrix.h).
 #pragma once
 
 #include <memory>

@@ -68,6 +68,14 @@ absl::Status CheckRope(const DecoderConfig& config, const RopeConfig& rope) {
     return absl::InvalidArgumentError("rotary_dim is " + std::to_string(dim) + ", not an even number from 2 to head_dim " +
                                       std::to_string(config.head_dim));
   }
+  const bool depends_on_length = rope.kind != RopeConfig::Kind::kDefault && rope.kind != RopeConfig::Kind::kLinear;
+  if (depends_on_length && rope.original_max_positions < 1) {
+    return absl::InvalidArgumentError("a rope's original_max_positions is " +
+                                      std::to_string(rope.original_max_positions) + ", below 1");
+  }
+  if (rope.kind == RopeConfig::Kind::kDynamic && dim == 2) {
+    return absl::InvalidArgumentError("rotary_dim is 2: dynamic scaling is defined from 4 on");
+  }
   const auto num_factors = static_cast<std::size_t>(dim / 2);
   if (rope.kind == RopeConfig::Kind::kLongRope &&
       (rope.short_factor.size() != num_factors || rope.long_factor.size() != num_factors)) {

@@ -22,7 +22,10 @@ constexpr char kRevision[] = "1";
 
 }  // namespace
 
-const RowOps& GetRowOps() { return HasAvx512() ? kRowOpsAvx512 : kRowOpsAvx2; }
+const RowOps& GetRowOps() {
+  static const RowOps& ops = HasAvx512() ? kRowOpsAvx512 : kRowOpsAvx2;
+  return ops;
+}
 
 absl::StatusOr<Precision> ParsePrecision(std::string_view dtype) {
   if (dtype == "float32") return Precision::kFloat32;

@@ -48,6 +48,8 @@ def _server(args):
                 time.sleep(0.05)
             yield process.pid, listening[1]
         finally:
+            if process.poll() is not None:
+                print(f"prefscore-server ended early, status {process.returncode}:\n{open(log.name).read()}", file=sys.stderr)
             process.terminate()
             process.wait()
 

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <cmath>
 #include <limits>
@@ -147,6 +148,9 @@ TEST_F(DecoderTest, RefusesWeightsThatDoNotFit) {
   config = config_;
   config.ropes[0].rotary_dim = 7;
   EXPECT_THAT(message(config, weights_->views), HasSubstr("rotary_dim is 7"));
+  config = config_;
+  config.ropes[0].kind = RopeConfig::Kind::kYarn;
+  EXPECT_THAT(message(config, weights_->views), HasSubstr("original_max_positions is 0, below 1"));
 }
 
 TEST_F(DecoderTest, RefusesAnUnknownDtypeByName) {
@@ -182,6 +186,22 @@ TEST_F(DecoderTest, NonFiniteNumbersStayInTheirGroup) {
   EXPECT_EQ((*mixed)[1], (*alone)[0]);
   EXPECT_TRUE(std::isnan((*mixed)[0][0][0]));
   EXPECT_TRUE(std::isnan((*mixed)[2][1][1]));
+}
+
+// 1,000 rows of 200,000 logits would take 800 MB.
+TEST(DecoderMemoryTest, DoesNotGrowWithRowsTimesVocabulary) {
+  const DecoderConfig config = testing::LlamaConfig(1, 16, 1, 1, 16, 200000);
+  const auto model = Make(config, testing::MakeRandomWeights(config, 1));
+  const auto peak_megabytes = [] {
+    rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_maxrss >> 10;
+  };
+  const PromptGroup small{{1}, {{2}}}, large{{1}, {TokenIds(500, 3), TokenIds(500, 4)}};
+  ASSERT_TRUE(model->Forward(std::vector<const PromptGroup*>{&small}).ok());
+  const auto before = peak_megabytes();
+  ASSERT_TRUE(model->Forward(std::vector<const PromptGroup*>{&large}).ok());
+  EXPECT_LT(peak_megabytes() - before, 50);
 }
 
 // GPT-2 keeps its matrices as [in][out].
