@@ -164,7 +164,7 @@ class HfTokenizer final : public Tokenizer {
   }
 
   void SetFingerprint(const std::string& identity, const std::map<std::string, std::string>& templates) {
-    const Json parts = {{"engines", kRustEngineVersions},
+    const Json parts = {{"engines", PREFSCORE_TOKENIZER_ENGINES},  // from Cargo.toml
                         {"tokenizer", Sha256Hex(identity)},
                         {"special_tokens", special_tokens_},
                         {"chat_templates", templates}};

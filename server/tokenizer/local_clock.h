@@ -13,8 +13,8 @@ class LocalClock {
  public:
   explicit LocalClock(std::int64_t unix_time);
 
-  // prefscore_format_time of tokenizer_abi.h; `clock` is a LocalClock. As Python's datetime.now().strftime: the time has
-  // no zone (%z and %Z are empty). -1: %f, or text longer than `out_capacity`.
+  // prefscore_format_time of tokenizer_abi.h; `clock` is a LocalClock. As Python's datetime.now().strftime: the time
+  // has no zone (%z and %Z are empty). -1: %f, or text longer than `out_capacity`.
   static std::int64_t Format(void* clock, const char* format, std::size_t format_length, char* out,
                              std::size_t out_capacity);
 

@@ -12,9 +12,6 @@
 
 namespace prefscore {
 
-// Versions of the crates behind the ABI, as Cargo.toml pins them: part of a fingerprint.
-inline constexpr char kRustEngineVersions[] = "tokenizers 0.23.2, minijinja 3.1.0";
-
 struct RustTokenizerDeleter {
   void operator()(prefscore_tokenizer* tokenizer) const { prefscore_tokenizer_free(tokenizer); }
 };

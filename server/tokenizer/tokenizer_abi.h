@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The C ABI of the Rust crate in rust/. Private to this folder.
 //
-// Statuses are absl::StatusCode numbers: 0, 3 (bad input), 8 (limit), 12 (construct not supported), 13 (a panic, caught).
+// Statuses are absl::StatusCode numbers: 0, 3 (bad input), 8 (limit), 12 (construct not supported), 13 (caught panic).
 // A function with a status writes `out` at 0 and `error` (which may be null) otherwise, never both; what it wrote is
 // freed by the matching _free function. Text goes in as pointer and length, is checked to be UTF-8 and is not kept.
 // Thread-safety: a tokenizer or template may be used from several threads; freeing it needs all of them done.

@@ -130,7 +130,8 @@ TokenizerClass LlamaClass(const Json& config) {
 TokenizerClass Gpt2Class(std::string_view name, const Json& config) {
   const bool prefix_space = config.value("add_prefix_space", Json()) == Json(true);
   return {.name = name,
-          .rebuild = Rebuild(BpeModel(false, false), nullptr, ByteLevel(prefix_space, true), name == "CodeGenTokenizer"),
+          .rebuild = Rebuild(BpeModel(false, false), nullptr, ByteLevel(prefix_space, true),
+                             /*drop_post_processor=*/name == "CodeGenTokenizer"),
           .default_special_tokens = {{"bos_token", "<|endoftext|>"},
                                      {"eos_token", "<|endoftext|>"},
                                      {"unk_token", "<|endoftext|>"},
@@ -196,8 +197,8 @@ absl::StatusOr<TokenizerClass> ResolveTokenizerClass(const TokenizerFiles& files
   return absl::FailedPreconditionError(absl::StrCat(
       "tokenizer class '", name, "' (model_type '", files.model_type,
       "') is not known here, and transformers may rebuild the tokenizer: run "
-      "AutoTokenizer.from_pretrained(dir).save_pretrained(dir), then set \"tokenizer_class\" in tokenizer_config.json to "
-      "\"TokenizersBackend\""));
+      "AutoTokenizer.from_pretrained(dir).save_pretrained(dir), then set \"tokenizer_class\" in "
+      "tokenizer_config.json to \"TokenizersBackend\""));
 }
 
 }  // namespace prefscore

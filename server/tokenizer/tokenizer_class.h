@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which tokenizer class transformers 5.23's AutoTokenizer takes for a folder, and what that class does to tokenizer.json.
+// Which tokenizer class transformers 5.23's AutoTokenizer takes for a folder, and what it does to tokenizer.json.
 //
-// Most classes use the file as it is. Some rebuild it: they keep vocabulary, merges, post-processor and the added tokens
-// that the configuration lists, and put in their own model options, normalizer and pre-tokenizer.
+// Most classes use the file as it is. Some rebuild it: they keep vocabulary, merges, post-processor and the added
+// tokens that the configuration lists, and put in their own model options, normalizer and pre-tokenizer.
 #pragma once
 
 #include <optional>

@@ -59,7 +59,8 @@ absl::StatusOr<Extracted<Item>> ExtractPrompt(const std::vector<Item>& chosen, c
   const auto from = [cut](const std::vector<Item>& items) {  // -1: the last item, as a negative index in Python
     return cut >= 0 ? items.begin() + cut : items.end() - 1;
   };
-  return Extracted<Item>{{chosen.begin(), from(chosen)}, {from(chosen), chosen.end()}, {from(rejected), rejected.end()}};
+  return Extracted<Item>{
+      {chosen.begin(), from(chosen)}, {from(chosen), chosen.end()}, {from(rejected), rejected.end()}};
 }
 
 std::vector<std::string_view> CodePoints(std::string_view text) {
@@ -84,8 +85,8 @@ absl::StatusOr<TokenizedGroup> TokenizeText(const Tokenizer& tokenizer, const st
   const std::string& eos = tokenizer.eos_token();
   if (eos.empty()) {
     return absl::InvalidArgumentError(
-        "the tokenizer names no eos_token, which text completions end with: send conversations or token ids, or name it "
-        "in tokenizer_config.json");
+        "the tokenizer names no eos_token, which text completions end with: send conversations or token ids, or name "
+        "it in tokenizer_config.json");
   }
   ASSIGN_OR_RETURN(const TokenIds prompt_ids, tokenizer.Encode(prompt, true));
   std::vector<TokenIds> joint;
@@ -161,7 +162,8 @@ absl::StatusOr<TokenizedGroup> TokenizeConversationGroup(const Tokenizer& tokeni
     completions.push_back(std::move(messages));
   }
   if (group.prompt) {
-    ASSIGN_OR_RETURN(const Messages prompt, ParseMessages(std::get<ConversationJson>(*group.prompt).messages, "prompt"));
+    const std::string& prompt_json = std::get<ConversationJson>(*group.prompt).messages;
+    ASSIGN_OR_RETURN(const Messages prompt, ParseMessages(prompt_json, "prompt"));
     return TokenizeConversation(tokenizer, group, prompt, completions);
   }
   // Messages are equal whatever the order of their members.

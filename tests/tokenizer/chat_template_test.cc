@@ -33,8 +33,8 @@ absl::StatusOr<std::string> Render(const std::string& source, ChatTemplateInput 
 }
 
 TEST(ChatTemplateTest, RendersWithTransformersSettings) {
-  EXPECT_EQ(*Render("{% for m in messages %}\n  {% if true %}\n{{ m.role }}: {{ m['content'] }}\n  {% endif %}\n{% endfor "
-                    "%}\n{{ bos_token }}{{ eos_token }}{{ pad_token }}\n"),
+  EXPECT_EQ(*Render("{% for m in messages %}\n  {% if true %}\n{{ m.role }}: {{ m['content'] }}\n  {% endif %}\n"
+                    "{% endfor %}\n{{ bos_token }}{{ eos_token }}{{ pad_token }}\n"),
             "user: Hello\n<s></s></s>");
   EXPECT_EQ(*Render("{% generation %}{{ messages[0].content }}{%- endgeneration %} !\r\n\r\n"), "Hello !\n");
   EXPECT_EQ(*Render("{{ tools is none }}{{ documents is none }}{{ add_generation_prompt }}"), "TrueTrueFalse");
@@ -114,7 +114,8 @@ TEST(ChatTemplateTest, SurvivesHostileTemplates) {
   const std::string nested_deep =
       "{% set ns = namespace(l=[]) %}{% for i in range(99999) %}{% set ns.l = [ns.l] %}{% endfor %}";
   for (const std::string& source : {
-           "{{ " + Repeat("[", 30000) + Repeat("]", 30000) + " }}", Repeat("{% if 1 %}", 3000) + Repeat("{% endif %}", 3000),
+           "{{ " + Repeat("[", 30000) + Repeat("]", 30000) + " }}",
+           Repeat("{% if 1 %}", 3000) + Repeat("{% endif %}", 3000),
            nested_twice + "{{ ns.l }}", nested_twice + "{{ ns.l | tojson }}", nested_twice + "{{ ns.l | string }}",
            nested_deep + "{{ ns.l }}", nested_deep + "{{ ns.l | tojson }}",
            std::string("{{ '{:>2000000000}'.format(1) }}"), std::string("{{ '%2000000000d' | format(1) }}"),
@@ -123,16 +124,16 @@ TEST(ChatTemplateTest, SurvivesHostileTemplates) {
            std::string("{{ [1] | tojson(indent=2000000000) }}"), std::string("{{ strftime_now('%c' * 100000) }}"),
            std::string("{% for i in range(99999) %}{% for j in range(99999) %}x{% endfor %}{% endfor %}"),
            std::string("{% macro m(n) %}{{ m(n) }}{{ m(n) }}{% endmacro %}{{ m(0) }}"),
-           std::string("{% set ns = namespace(s='aaaaaaaa') %}{% for i in range(40) %}{% set ns.s = ns.s.replace('a', ns.s) "
-                       "%}{% endfor %}"),
+           std::string("{% set ns = namespace(s='aaaaaaaa') %}{% for i in range(40) %}"
+                       "{% set ns.s = ns.s.replace('a', ns.s) %}{% endfor %}"),
            std::string(70000, 'x'),
        }) {
     const absl::Status status = Render(source).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << source.substr(0, 200);
   }
   for (const std::string& source :
-       {"{{ " + Repeat("1+", 30000) + "1 }}", "{{ " + Repeat("-", 60000) + "1 }}", "{{ " + Repeat("not ", 16000) + "1 }}",
-        nested_deep + "x"}) {
+       {"{{ " + Repeat("1+", 30000) + "1 }}", "{{ " + Repeat("-", 60000) + "1 }}",
+        "{{ " + Repeat("not ", 16000) + "1 }}", nested_deep + "x"}) {
     EXPECT_TRUE(Render(source).ok()) << source.substr(0, 80) << Render(source).status();
   }
 }

@@ -14,8 +14,10 @@ namespace prefscore {
 // special tokens puts <s> in front. Ids: <s> 0, </s> 1, a 2, b 3, c 4, d 5, space 6, ab 7, bc 8, cd 9.
 inline constexpr char kTokenizerJson[] = R"({"version": "1.0", "truncation": null, "padding": null,
   "added_tokens": [
-    {"id": 0, "content": "<s>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true},
-    {"id": 1, "content": "</s>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true}],
+    {"id": 0, "content": "<s>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
+     "special": true},
+    {"id": 1, "content": "</s>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
+     "special": true}],
   "normalizer": null, "pre_tokenizer": null,
   "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}},
     {"Sequence": {"id": "A", "type_id": 0}}], "pair": [{"Sequence": {"id": "A", "type_id": 0}},

@@ -18,7 +18,8 @@ const MAX_SOURCE_BYTES: usize = 64 << 10;
 /// Real templates need some hundreds of fuel, and one more for every 64 bytes that they copy.
 const BASE_FUEL: u64 = 1_000_000;
 const FUEL_PER_INPUT_BYTE: u64 = 16;
-/// A sum of 30,000 terms or a list nested as deep recurses in the compiler and in destructors. Only touched pages count.
+/// A sum of 30,000 terms or a list nested as deep recurses in the compiler and in destructors. Only touched pages
+/// count.
 const STACK_BYTES: usize = 512 << 20;
 /// Fuel does not bound comparing or joining lists that hold each other twice. What takes longer is given up: its thread
 /// goes on until it is done or the process ends. Real templates take milliseconds.

@@ -168,8 +168,8 @@ fn canonical_model(parts: &mut Map<String, Value>) {
     let Some(vocab) = model.get("vocab").and_then(Value::as_object) else { return };
     let byte_fallback = model.get("byte_fallback") == Some(&json!(true))
         && (0..=255u8).all(|byte| vocab.contains_key(&format!("<0x{byte:02X}>")));
-    let nothing_unknown = byte_fallback || (byte_level && byte_level_alphabet().all(|letter| vocab.contains_key(&letter)));
-    if nothing_unknown {
+    let all_bytes = byte_level && byte_level_alphabet().all(|letter| vocab.contains_key(&letter));
+    if byte_fallback || all_bytes {
         model.insert("unk_token".into(), Value::Null);
         model.insert("fuse_unk".into(), json!(false));
         if !byte_fallback {
