@@ -3,6 +3,7 @@
 
 #include <c10/util/Exception.h>
 
+#include <exception>
 #include <new>
 #include <optional>
 #include <system_error>
@@ -34,6 +35,8 @@ auto CatchExceptions(const Function& function) -> absl::StatusOr<decltype(functi
     return absl::InternalError("torch: " + std::string(error.what_without_backtrace()));
   } catch (const std::system_error& error) {
     return absl::ResourceExhaustedError("no thread for the forward pass: " + std::string(error.what()));
+  } catch (const std::exception& error) {  // oneDNN's among them
+    return absl::InternalError("the forward pass failed: " + std::string(error.what()));
   }
 }
 
@@ -116,6 +119,10 @@ absl::StatusOr<std::shared_ptr<const CausalLm>> MakeDecoder(const DecoderConfig&
   ASSIGN_OR_RETURN(const Precision precision, ParsePrecision(dtype));
   ASSIGN_OR_RETURN(info.numerics_mode, NumericsMode(precision));
   RETURN_IF_ERROR(CheckWeights(config, weights));
+  if (const auto probe = CatchExceptions([&] { return ProbeGemm(precision), true; }); !probe.ok()) {
+    return absl::FailedPreconditionError("dtype " + dtype + " is not available here: " +
+                                         std::string(probe.status().message()));
+  }
   info.dtype = std::move(dtype);
   if (num_threads <= 0) num_threads = static_cast<int>(std::thread::hardware_concurrency());
   return CatchExceptions([&]() -> std::shared_ptr<const CausalLm> {

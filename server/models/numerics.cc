@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/models/numerics.h"
 
+#include <cstdlib>
 #include <string>
 
 #include "absl/status/status.h"
@@ -34,15 +35,23 @@ absl::StatusOr<Precision> ParsePrecision(std::string_view dtype) {
 }
 
 absl::StatusOr<std::string> NumericsMode(Precision precision) {
-  if (precision == Precision::kBfloat16) {
+  std::string name;
+  if (precision == Precision::kFloat32) {
+    if (!HasAvx2()) return absl::FailedPreconditionError("the CPU lacks AVX2 and FMA, which the forward pass needs");
+    name = HasAvx512() ? "cpu-avx512-float32-" : "cpu-avx2-float32-";
+  } else {
     if (!HasAvx512() || !__builtin_cpu_supports("avx512bf16")) {
       return absl::FailedPreconditionError("dtype bfloat16 needs a CPU with AVX512-BF16; use float32 here");
     }
     const bool has_amx = __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-bf16");
-    return std::string(has_amx ? "cpu-amx-bfloat16-" : "cpu-avx512bf16-bfloat16-") + kRevision;
+    name = has_amx ? "cpu-amx-bfloat16-" : "cpu-avx512bf16-bfloat16-";
   }
-  if (!HasAvx2()) return absl::FailedPreconditionError("the CPU lacks AVX2 and FMA, which the forward pass needs");
-  return std::string(HasAvx512() ? "cpu-avx512-float32-" : "cpu-avx2-float32-") + kRevision;
+  name += kRevision;
+  // These take instructions away from the GEMM kernels, and with them move bits.
+  for (const char* variable : {"ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"}) {
+    if (const char* limit = std::getenv(variable)) name += "-max-" + std::string(limit);
+  }
+  return name;
 }
 
 }  // namespace prefscore

@@ -124,6 +124,18 @@ void PackedLinear::MultiplyTile(const GemmInput& x, std::int64_t first_row, std:
   }
 }
 
+void ProbeGemm(Precision precision) {
+  const float weight[4] = {};
+  LinearView view;
+  view.weight.data = reinterpret_cast<const std::byte*>(weight);
+  view.weight.num_out = view.weight.num_in = view.weight.out_stride = 2;
+  const PackedLinear linear(std::span(&view, 1), precision, ThreadPool(1));
+  GemmInput input(precision, 1, 2);
+  input.Store(0, 0, weight, 2);
+  float output[2];
+  linear.MultiplyTile(input, 0, 1, 0, output, 2);
+}
+
 std::int64_t NumRowBlocks(std::int64_t num_rows) {
   return (num_rows + PackedLinear::kTileRows - 1) / PackedLinear::kTileRows;
 }

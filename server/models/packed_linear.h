@@ -71,6 +71,10 @@ class PackedLinear {
   std::vector<float> bias_;  // [num_out], or empty
 };
 
+// Runs one small product. Throws where the kernels cannot compute in this precision, whatever the CPU claims to have:
+// ONEDNN_MAX_CPU_ISA, for one, takes instructions away.
+void ProbeGemm(Precision precision);
+
 struct RowRange {
   std::int64_t first = 0;
   std::int64_t count = 0;

@@ -6,6 +6,8 @@
 #include <sys/resource.h>
 
 #include <cmath>
+#include <cstdlib>
+#include <iostream>
 #include <limits>
 #include <random>
 
@@ -172,6 +174,22 @@ TEST_F(DecoderTest, ComputesInBfloat16OrSaysWhyNot) {
     EXPECT_EQ(model.status().code(), absl::StatusCode::kFailedPrecondition);
     EXPECT_THAT(Message(model.status()), HasSubstr("bfloat16 needs a CPU with AVX512-BF16"));
   }
+}
+
+// In a process of its own: oneDNN reads the variable once.
+TEST(DecoderDeathTest, RefusesBfloat16WhereTheKernelsLackIt) {
+  if (!__builtin_cpu_supports("avx512bf16")) GTEST_SKIP() << "refused by the CPU's features already";
+  ::testing::FLAGS_gtest_death_test_style = "threadsafe";
+  EXPECT_EXIT(
+      {
+        setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE", 1);
+        const DecoderConfig config = testing::LlamaShape().config;
+        const auto weights = testing::MakeRandomWeights(config, 1);
+        const auto model = MakeDecoder(config, weights->views, "bfloat16", 1, {}, weights);
+        std::cerr << Message(model.status());
+        std::exit(model.status().code() == absl::StatusCode::kFailedPrecondition ? 0 : 1);
+      },
+      ::testing::ExitedWithCode(0), "dtype bfloat16 is not available here");
 }
 
 // Completions that attend to a broken one's rows, or to padding beside them, would be infected.
