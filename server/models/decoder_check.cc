@@ -65,8 +65,8 @@ absl::Status CheckLayer(const DecoderConfig& config, const LayerWeightViews& lay
 absl::Status CheckRope(const DecoderConfig& config, const RopeConfig& rope) {
   const std::int64_t dim = rope.rotary_dim;
   if (dim < 2 || dim % 2 != 0 || dim > config.head_dim) {
-    return absl::InvalidArgumentError("rotary_dim is " + std::to_string(dim) + ", not an even number from 2 to head_dim " +
-                                      std::to_string(config.head_dim));
+    return absl::InvalidArgumentError("rotary_dim is " + std::to_string(dim) +
+                                      ", not an even number from 2 to head_dim " + std::to_string(config.head_dim));
   }
   const bool depends_on_length = rope.kind != RopeConfig::Kind::kDefault && rope.kind != RopeConfig::Kind::kLinear;
   if (depends_on_length && rope.original_max_positions < 1) {
@@ -118,8 +118,8 @@ absl::Status CheckWeights(const DecoderConfig& config, const DecoderWeightViews&
         CheckView("position_embedding", weights.position_embedding, config.max_context_tokens, config.hidden_size));
   }
   if (weights.layers.size() != config.layers.size()) {
-    return absl::InvalidArgumentError("weights of " + std::to_string(weights.layers.size()) + " layers; the config has " +
-                                      std::to_string(config.layers.size()));
+    return absl::InvalidArgumentError("weights of " + std::to_string(weights.layers.size()) +
+                                      " layers; the config has " + std::to_string(config.layers.size()));
   }
   for (std::size_t i = 0; i < weights.layers.size(); ++i) {
     RETURN_IF_ERROR(CheckLayer(config, weights.layers[i], "layers[" + std::to_string(i) + "]."));

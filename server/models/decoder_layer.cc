@@ -22,7 +22,9 @@ void ForEachRow(const ThreadPool& pool, std::int64_t num_rows, const Task& task)
 
 Hidden Gather(const Hidden& hidden, std::span<const std::int64_t> rows) {
   Hidden gathered(static_cast<std::int64_t>(rows.size()), hidden.num_columns());
-  for (std::size_t i = 0; i < rows.size(); ++i) std::copy_n(hidden.row(rows[i]), hidden.num_columns(), gathered.row(i));
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    std::copy_n(hidden.row(rows[i]), hidden.num_columns(), gathered.row(i));
+  }
   return gathered;
 }
 
@@ -86,7 +88,9 @@ DecoderLayer::DecoderLayer(const DecoderConfig& config, const LayerConfig& layer
 Hidden DecoderLayer::Forward(const PackedBatch& batch, std::span<const RopeTable> tables, bool head_rows_only,
                              const ThreadPool& pool, Hidden hidden) const {
   const std::span<const QueryRows> query_rows = head_rows_only ? batch.head_queries : batch.all_queries;
-  const auto table_of = [&](const Segment& segment) { return tables.empty() ? nullptr : &tables[segment.rope_variant]; };
+  const auto table_of = [&](const Segment& segment) {
+    return tables.empty() ? nullptr : &tables[segment.rope_variant];
+  };
 
   GemmInput x = Normalize(pre_attention_norm_, hidden, precision_, pool);
   Matrix<float> key_values(batch.num_rows(), key_value_.num_out());
@@ -119,8 +123,8 @@ Hidden DecoderLayer::Forward(const PackedBatch& batch, std::span<const RopeTable
 }
 
 // Normalises and rotates the query or key heads of one row.
-void DecoderLayer::NormalizeAndRotate(const Norm& norm, std::int64_t num_heads, const RopeTable* table, std::int64_t position,
-                                float* heads) const {
+void DecoderLayer::NormalizeAndRotate(const Norm& norm, std::int64_t num_heads, const RopeTable* table,
+                                      std::int64_t position, float* heads) const {
   if (query_key_norm_kind_ == QueryKeyNorm::kWholeProjection) norm.Apply(heads, heads);
   for (std::int64_t i = 0; i < num_heads; ++i) {
     float* head = heads + i * shape_.head_dim;

@@ -50,7 +50,9 @@ void AppendCompletion(const TokenIds& completion, int prompt_segment, PackedBatc
   const std::int64_t num_rows = static_cast<std::int64_t>(completion.size()) - 1;
   const std::int64_t first_head_row = static_cast<std::int64_t>(batch.head_rows.size());
   AppendSegment(std::span(completion).first(num_rows),
-                {.first_position = prompt.num_rows, .prompt_segment = prompt_segment, .rope_variant = prompt.rope_variant},
+                {.first_position = prompt.num_rows,
+                 .prompt_segment = prompt_segment,
+                 .rope_variant = prompt.rope_variant},
                 num_rows, batch);
   for (std::int64_t i = 0; i < num_rows; ++i) batch.targets.push_back({first_head_row + i, completion[i + 1]});
 }

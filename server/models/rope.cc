@@ -40,7 +40,8 @@ void ScaleLlama3(const RopeConfig& config, std::vector<float>& inverse) {
     if (wavelength > longest) {
       frequency /= factor;
     } else if (wavelength >= shortest) {
-      const float smooth = (1.0f / wavelength * static_cast<float>(original) - static_cast<float>(config.low_freq_factor)) /
+      const float num_turns = 1.0f / wavelength * static_cast<float>(original);
+      const float smooth = (num_turns - static_cast<float>(config.low_freq_factor)) /
                            static_cast<float>(config.high_freq_factor - config.low_freq_factor);
       frequency = (1.0f - smooth) * frequency / factor + smooth * frequency;
     }

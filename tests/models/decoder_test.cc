@@ -121,7 +121,7 @@ TEST_F(DecoderTest, RefusesBadGroupsByName) {
   EXPECT_THAT(message({{}, {{1}}}), HasSubstr("group 1, prompt 0 has no tokens"));
   EXPECT_THAT(message({{1}, {{1}, {}}}), HasSubstr("group 1, completion 1 has no tokens"));
   EXPECT_THAT(message({{1}, {{307}}}), HasSubstr("token id 307 is not below the vocabulary size 307"));
-  EXPECT_THAT(message({TokenIds(2000, 1), {TokenIds(49, 1)}}), HasSubstr("2049 tokens with its prompt, over the context"));
+  EXPECT_THAT(message({TokenIds(2000, 1), {TokenIds(49, 1)}}), HasSubstr("2049 tokens with its prompt, over"));
 }
 
 TEST_F(DecoderTest, AcceptsTheWholeContext) {

@@ -57,7 +57,8 @@ TEST_P(LmHeadTest, AgreesWithDoubleLoops) {
       largest = std::max(largest, logits[token]);
     }
     for (const double logit : logits) sum += std::exp(logit - largest);
-    EXPECT_NEAR(log_probs[i], logits[targets[i].token] - largest - std::log(sum), 1e-6 * std::max(magnitude, 1.0f)) << i;
+    const double expected = logits[targets[i].token] - largest - std::log(sum);
+    EXPECT_NEAR(log_probs[i], expected, 1e-6 * std::max(magnitude, 1.0f)) << i;
   }
 }
 

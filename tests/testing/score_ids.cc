@@ -3,8 +3,8 @@
 //
 //   score_ids FOLDER [--dtype float32|bfloat16] [--threads N] [--batch N] < lines > results
 //
-// A line is {"prompt": [ids], "completions": [[ids], ...]}, its result {"token_logps": [[...], ...]} with 17 significant
-// digits or {"error": "..."}; --batch lines share one forward pass, and a fault of one is the error of all.
+// A line is {"prompt": [ids], "completions": [[ids], ...]}, its result {"token_logps": [[...], ...]} with 17
+// significant digits or {"error": "..."}; --batch lines share one forward pass, and a fault of one is the error of all.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
