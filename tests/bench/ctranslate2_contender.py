@@ -17,8 +17,8 @@ def _converted(role):
     if not (folder / "model.bin").exists():
         # In a process of its own, so that the converter's memory is not counted as the scorer's.
         program = "from ctranslate2.converters.transformers import main; main()"
-        subprocess.run([sys.executable, "-c", program, "--model", inputs.model_folder(role), "--output_dir", folder, "--force"],
-                       check=True)  # fmt: skip
+        flags = ["--model", inputs.model_folder(role), "--output_dir", folder, "--force"]
+        subprocess.run([sys.executable, "-c", program, *flags], check=True)
     return folder
 
 
@@ -41,4 +41,5 @@ def load(args, pairs):
             columns += [logps[0::2], logps[1::2]]
         return [list(row) for row in zip(*columns, strict=True)]
 
-    return f"CTranslate2 {ctranslate2.__version__}, {dtype}: score_batch, batches of {BATCH_TOKENS} tokens", score, "self"
+    description = f"CTranslate2 {ctranslate2.__version__}, {dtype}: score_batch, batches of {BATCH_TOKENS} tokens"
+    return description, score, "self"

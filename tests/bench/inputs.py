@@ -33,7 +33,7 @@ class Pair:
 def test_data():
     folder = os.environ.get("PREFSCORE_TEST_DATA")
     if not folder or not pathlib.Path(folder).is_dir():
-        raise SystemExit("PREFSCORE_TEST_DATA must name the folder of test data (tokenizers/phi-2, pairs/hh_harmless.jsonl)")
+        raise SystemExit("PREFSCORE_TEST_DATA must name the folder with tokenizers/phi-2 and pairs/hh_harmless.jsonl")
     return pathlib.Path(folder)
 
 
@@ -86,9 +86,11 @@ def pick_pairs(count):
         for line in file:
             row = json.loads(line)
             prompt = tokenizer(row["prompt"]).input_ids
-            joint = [tokenizer(row["prompt"] + row[side] + tokenizer.eos_token).input_ids for side in ("chosen", "rejected")]
+            texts = [row["prompt"] + row[side] + tokenizer.eos_token for side in ("chosen", "rejected")]
+            joint = [tokenizer(text).input_ids for text in texts]
             shared = min(len(os.path.commonprefix([prompt, ids])) for ids in joint)
-            pair = Pair(row["prompt"], row["chosen"], row["rejected"], prompt[:shared], *(ids[shared:] for ids in joint))
+            completions = [ids[shared:] for ids in joint]
+            pair = Pair(row["prompt"], row["chosen"], row["rejected"], prompt[:shared], *completions)
             if shared in PROMPT_TOKENS and all(len(ids) in COMPLETION_TOKENS for ids in pair.completions):
                 pairs.append(pair)
             if len(pairs) == count:

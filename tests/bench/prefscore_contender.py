@@ -49,7 +49,8 @@ def _server(args):
             yield process.pid, listening[1]
         finally:
             if process.poll() is not None:
-                print(f"prefscore-server ended early, status {process.returncode}:\n{open(log.name).read()}", file=sys.stderr)
+                print(f"prefscore-server ended early, status {process.returncode}", file=sys.stderr)
+                print(open(log.name).read(), file=sys.stderr)
             process.terminate()
             process.wait()
 

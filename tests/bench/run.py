@@ -65,7 +65,8 @@ def print_report(args, lengths, ceilings, contenders, seconds, differences, peak
     print(f"{num_pairs} pairs, mean tokens {prompt:.1f} / {chosen:.1f} / {rejected:.1f}; "
           f"{args.threads} threads; {args.rounds} rounds, order rotated, warm; medians. "
           f"Load average before the run: {args.load_before:.1f}.\n")
-    print("| | contender | pairs/s | best | to best peer | of ceiling | peak RSS, MB | max abs difference to float64, nats |")
+    print("| | contender | pairs/s | best | to best peer | of ceiling | peak RSS, MB "
+          "| max abs difference to float64, nats |")
     print("|---|---|---|---|---|---|---|---|")
     for name, times in seconds.items():
         ratio = f"{rate[name] / best_peer:.2f}" if best_peer else "-"

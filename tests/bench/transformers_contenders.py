@@ -72,7 +72,8 @@ def score_with_shared_prompt(models, pairs):
 
 
 def _shared(model, pair):
-    prompt = model(input_ids=torch.tensor([pair.prompt_ids]), logits_to_keep=1, use_cache=True, past_key_values=DynamicCache())
+    prompt_ids = torch.tensor([pair.prompt_ids])
+    prompt = model(input_ids=prompt_ids, logits_to_keep=1, use_cache=True, past_key_values=DynamicCache())
     logps = []
     for completion_ids in pair.completions:
         logits = prompt.logits[0]
