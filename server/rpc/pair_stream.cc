@@ -43,6 +43,7 @@ PairStream* PairStream::Start(const ServiceContext& context, grpc::CallbackServe
   auto* stream = new PairStream(context, rpc, streams);
   context.metrics->OnStreamOpened();
   streams.Add(stream);
+  stream->mutex_.Lock();
   stream->Advance();
   return stream;
 }
@@ -54,28 +55,22 @@ void PairStream::OnReadDone(bool ok) {
   } else if (options_ == nullptr) {
     status = FieldError("options", "are missing; the stream ended before its first message");
   }
-  {
-    absl::MutexLock lock(&mutex_);
-    reading_ = false;
-    if (!ok || !status.ok()) End(status);
-  }
+  mutex_.Lock();
+  reading_ = false;
+  if (!ok || !status.ok()) End(status);
   Advance();
 }
 
 void PairStream::OnWriteDone(bool ok) {
-  {
-    absl::MutexLock lock(&mutex_);
-    writing_ = false;
-    if (!ok) Abandon();
-  }
+  mutex_.Lock();
+  writing_ = false;
+  if (!ok) Abandon();
   Advance();
 }
 
 void PairStream::OnCancel() {
-  {
-    absl::MutexLock lock(&mutex_);
-    Abandon();
-  }
+  mutex_.Lock();
+  Abandon();
   Advance();
 }
 
@@ -127,10 +122,12 @@ void PairStream::HandlePair(v1::PreferencePair& pair, const InvalidText& invalid
   if (!request.ok()) {
     FailItem(invalid.empty() ? UnderField("pair", request.status()) : request.status(), *context_.metrics,
              *response.mutable_result());
-    return QueueResult(response);
+    absl::MutexLock lock(&mutex_);
+    return QueueResult(Serialize(response));
   }
   {
     absl::MutexLock lock(&mutex_);
+    if (end_.has_value()) return;  // the stream ended, and may be finished, while this pair was read
     ++num_scoring_;
   }
   std::vector<PairRequest> pairs;
@@ -148,24 +145,25 @@ void PairStream::HandlePair(v1::PreferencePair& pair, const InvalidText& invalid
 
 void PairStream::OnScored(const PairOrigin& origin, const Options& options, v1::StreamScorePairsResponse response,
                           absl::Status status, std::vector<PairOutcome> outcomes) {
+  grpc::ByteBuffer bytes;
   if (status.ok()) {
     PairOutcome& outcome = outcomes.front();
     outcome.status = UnderField("pair", outcome.status);
     FinishPair(outcome, options.pair, origin, options.detail, *context_.metrics, *response.mutable_result());
-    QueueResult(response);
+    bytes = Serialize(response);
   }
-  {
-    absl::MutexLock lock(&mutex_);
-    --num_scoring_;
-    if (!status.ok()) End(status);
+  mutex_.Lock();
+  --num_scoring_;
+  if (status.ok()) {
+    QueueResult(std::move(bytes));
+  } else {
+    End(status);
   }
   Advance();
 }
 
-void PairStream::QueueResult(const v1::StreamScorePairsResponse& response) {
-  grpc::ByteBuffer bytes = Serialize(response);
-  absl::MutexLock lock(&mutex_);
-  if (!cancelled_->load()) results_.push_back(std::move(bytes));
+void PairStream::QueueResult(grpc::ByteBuffer result) {
+  if (!cancelled_->load()) results_.push_back(std::move(result));
 }
 
 void PairStream::End(const absl::Status& status) {
@@ -187,7 +185,6 @@ bool PairStream::HasRoom() const {
 }
 
 void PairStream::Advance() {
-  mutex_.Lock();
   if (advancing_) return mutex_.Unlock();
   advancing_ = true;
   for (;;) {
@@ -221,11 +218,9 @@ void PairStream::Pin() {
 }
 
 void PairStream::DrainAndUnpin() {
-  {
-    absl::MutexLock lock(&mutex_);
-    --num_pins_;
-    End(absl::UnavailableError("the server is shutting down"));
-  }
+  mutex_.Lock();
+  --num_pins_;
+  End(absl::UnavailableError("the server is shutting down"));
   Advance();
 }
 

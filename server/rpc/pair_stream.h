@@ -74,13 +74,14 @@ class PairStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   void HandlePair(v1::PreferencePair& pair, const InvalidText& invalid_text);
   void OnScored(const PairOrigin& origin, const Options& options, v1::StreamScorePairsResponse response,
                 absl::Status status, std::vector<PairOutcome> outcomes);
-  void QueueResult(const v1::StreamScorePairsResponse& response);
 
+  void QueueResult(grpc::ByteBuffer result) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void End(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Abandon() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool HasRoom() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Starts whatever operation is due. Called after every change of state, without the lock.
-  void Advance();
+  // Starts whatever operation is due, and releases the lock. Every change of state ends with it, under the same lock:
+  // once the lock is released after the last pair, another thread may finish the call, and `this` be gone.
+  void Advance() ABSL_UNLOCK_FUNCTION(mutex_);
 
   // Keeps the stream alive until DrainAndUnpin.
   void Pin();

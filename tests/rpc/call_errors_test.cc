@@ -178,7 +178,7 @@ TEST_F(CallErrorsTest, FullQueueTellsWhenToRetry) {
   call(0);
   WaitUntil("the first call runs", [&] { return policy_->num_forwards() + reference_->num_forwards() > 0; });
   call(1);
-  WaitUntil("the second call waits", [&] { return MetricValue("prefscore_queued_tokens") > 0; });
+  WaitUntilSubmitted(2);
 
   v1::ScorePairsResponse refused;
   const grpc::Status status = ScorePairs(request, &refused);

@@ -150,7 +150,7 @@ TEST_F(LifecycleTest, DrainAnswersWhatAStreamHasRead) {
     *request.mutable_pair() = IdPair({5}, {1}, {2});
     stream->Write(request);
   }
-  WaitUntil("pairs are queued", [&] { return MetricValue("prefscore_queued_pairs") == 2; });
+  WaitUntilSubmitted(3);
   std::thread drain([&] { EXPECT_TRUE(server_->Drain(absl::Seconds(20))); });
   WaitUntil("health says so", [&] { return Check("") == HealthResponse::NOT_SERVING; });
   OpenGate();

@@ -8,6 +8,7 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -104,7 +105,12 @@ class RpcTestBase : public ::testing::Test {
     ScorerOptions options;
     options.scheduler.max_batch_tokens = limits_.max_batch_tokens;
     options.scheduler.max_queued_tokens = limits_.max_queued_tokens;
-    scorer_ = std::make_unique<Scorer>(options, CountInto(*metrics_));
+    ScorerObserver observer = CountInto(*metrics_);
+    observer.scheduler.on_queue_changed = [this, count = observer.scheduler.on_queue_changed](auto groups, auto tokens) {
+      ++num_queue_changes_;
+      count(groups, tokens);
+    };
+    scorer_ = std::make_unique<Scorer>(options, observer);
     auto server = Server::Start("127.0.0.1:0", {registry_.get(), scorer_.get(), metrics_.get(), limits_});
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
@@ -138,6 +144,12 @@ class RpcTestBase : public ::testing::Test {
     }
   }
 
+  // With the gate closed and batches of one pair: until one pair runs and everything that was submitted, in so many
+  // calls (unary) or pairs (streamed), has arrived.
+  void WaitUntilSubmitted(int num_submissions) {
+    WaitUntil("all is submitted", [&] { return num_queue_changes_ >= num_submissions + 1; });  // 1: the pair that runs
+  }
+
   // Value of a series without buckets, as a scrape would show it; 0 where there is none.
   double MetricValue(const std::string& name, const std::map<std::string, std::string>& labels = {}) {
     for (const auto& family : metrics_->registry()->Collect()) {
@@ -159,6 +171,7 @@ class RpcTestBase : public ::testing::Test {
   }
 
   absl::Notification gate_;
+  std::atomic<int> num_queue_changes_{0};
   std::unique_ptr<ModelRegistry> registry_;
   std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<Scorer> scorer_;

@@ -402,7 +402,6 @@ TEST_F(ScorePairsTest, CountsWhatHappened) {
   EXPECT_EQ(MetricValue("prefscore_tokens_total", {{"kind", "saved_by_sharing"}}), 8);
   EXPECT_EQ(MetricValue("prefscore_queue_delay_seconds"), 2);
   EXPECT_GE(MetricValue("prefscore_forward_duration_seconds", {{"model", "policy"}}), 1);
-  EXPECT_EQ(MetricValue("prefscore_queued_tokens"), 0);
 }
 
 }  // namespace

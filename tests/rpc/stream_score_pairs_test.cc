@@ -174,10 +174,9 @@ TEST_F(PairStreamTest, HoldsNoMoreThanTheWindow) {
   auto stream = Open(context);
   for (int idx = 0; idx < 20; ++idx) ASSERT_TRUE(Send(*stream, IdPair({5}, {1}, {2})));
   stream->WritesDone();
-  // 1 pair runs, 3 wait.
-  WaitUntil("the window is full", [&] { return MetricValue("prefscore_queued_pairs") == 3; });
+  WaitUntilSubmitted(4);
   absl::SleepFor(absl::Milliseconds(200));
-  EXPECT_EQ(MetricValue("prefscore_queued_pairs"), 3);
+  EXPECT_EQ(num_queue_changes_, 4 + 1) << "a fifth pair was read";
   OpenGate();
   EXPECT_EQ(ReadAll(*stream).size(), 20);
   EXPECT_TRUE(stream->Finish().ok());
@@ -236,7 +235,7 @@ TEST_F(PairStreamTest, ClientGoneMidStream) {
   grpc::ClientContext context;
   auto stream = Open(context);
   for (int idx = 0; idx < 5; ++idx) Send(*stream, IdPair({5}, {1}, {2}));
-  WaitUntil("pairs are queued", [&] { return MetricValue("prefscore_queued_pairs") == 4; });
+  WaitUntilSubmitted(5);
   context.TryCancel();
   EXPECT_EQ(stream->Finish().error_code(), grpc::CANCELLED);
   absl::SleepFor(kTravelTime);
@@ -281,7 +280,6 @@ TEST_F(PairStreamTest, ManyStreamsThatEndInAllWaysLeaveNothingBehind) {
   }
   for (std::thread& client : clients) client.join();
   WaitUntilClosed();
-  WaitUntil("the queue is empty", [&] { return MetricValue("prefscore_queued_tokens") == 0; });
 }
 
 }  // namespace
