@@ -37,27 +37,25 @@ Scheduler::~Scheduler() {
 absl::Status Scheduler::Submit(std::vector<JobPtr> jobs, Admission admission) {
   const std::int64_t num_tokens = SumTokens(jobs);
   const absl::Time now = options_.now();
-  std::int64_t queued_jobs = 0;
-  std::int64_t queued_tokens = 0;
-  {
-    absl::MutexLock lock(&mutex_);
-    if (!admitting_) return absl::UnavailableError("the server is shutting down");
-    if (admission == Admission::kRefuseWhenFull && queued_tokens_ > 0 &&
-        queued_tokens_ + num_tokens > options_.max_queued_tokens) {
-      return absl::ResourceExhaustedError(absl::StrCat("the queue holds ", queued_tokens_, " tokens and the call brings ",
-                                                       num_tokens, "; the limit is max_queued_tokens = ",
-                                                       options_.max_queued_tokens));
-    }
-    for (JobPtr& job : jobs) {
-      job->arrival = now;
-      queue_.push_back(std::move(job));
-    }
-    queued_tokens_ += num_tokens;
-    queued_jobs = static_cast<std::int64_t>(queue_.size());
-    queued_tokens = queued_tokens_;
+  absl::MutexLock lock(&mutex_);
+  if (!admitting_) return absl::UnavailableError("the server is shutting down");
+  if (admission == Admission::kRefuseWhenFull && queued_tokens_ > 0 &&
+      queued_tokens_ + num_tokens > options_.max_queued_tokens) {
+    return absl::ResourceExhaustedError(absl::StrCat("the queue holds ", queued_tokens_, " tokens and the call brings ",
+                                                     num_tokens, "; the limit is max_queued_tokens = ",
+                                                     options_.max_queued_tokens));
   }
-  observer_.on_queue_changed(queued_jobs, queued_tokens);
+  for (JobPtr& job : jobs) {
+    job->arrival = now;
+    queue_.push_back(std::move(job));
+  }
+  queued_tokens_ += num_tokens;
+  TellQueue();
   return absl::OkStatus();
+}
+
+void Scheduler::TellQueue() {
+  observer_.on_queue_changed(static_cast<std::int64_t>(queue_.size()), queued_tokens_);
 }
 
 bool Scheduler::IsFull() const {
@@ -113,8 +111,6 @@ void Scheduler::Loop() {
   for (;;) {
     std::vector<JobPtr> batch;
     std::vector<std::pair<JobPtr, absl::Status>> dropped;
-    std::int64_t queued_jobs = 0;
-    std::int64_t queued_tokens = 0;
     {
       absl::MutexLock lock(&mutex_);
       mutex_.Await(absl::Condition(
@@ -122,10 +118,8 @@ void Scheduler::Loop() {
       if (stopping_) return;
       batch = FormBatch(dropped);
       in_flight_jobs_ = static_cast<std::int64_t>(batch.size() + dropped.size());
-      queued_jobs = static_cast<std::int64_t>(queue_.size());
-      queued_tokens = queued_tokens_;
+      TellQueue();
     }
-    observer_.on_queue_changed(queued_jobs, queued_tokens);
     for (auto& [job, status] : dropped) job->done(status);
 
     double seconds = 0;

@@ -44,7 +44,8 @@ struct SchedulerOptions {
   std::function<absl::Time()> now = absl::Now;
 };
 
-// What happened, for metrics. Called on the owner thread (OnQueueChanged also on submitting threads, under no lock).
+// What happened, for metrics. Called on the owner thread; on_queue_changed also on submitting threads and, so that the
+// last call tells the last state, under the scheduler's lock: it must return at once.
 struct SchedulerObserver {
   std::function<void(std::int64_t queued_jobs, std::int64_t queued_tokens)> on_queue_changed = [](auto, auto) {};
   std::function<void(absl::Duration)> on_queue_delay = [](auto) {};
@@ -81,6 +82,7 @@ class Scheduler {
 
  private:
   void Loop();
+  void TellQueue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::vector<JobPtr> FormBatch(std::vector<std::pair<JobPtr, absl::Status>>& dropped)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 

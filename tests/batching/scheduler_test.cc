@@ -27,7 +27,12 @@ class SchedulerTest : public ::testing::Test {
  protected:
   void Start(SchedulerOptions options) {
     options.now = [this] { return absl::UnixEpoch() + absl::Seconds(now_seconds_.load()); };
-    scheduler_ = std::make_unique<Scheduler>(options, [this](const std::vector<JobPtr>& jobs) { Run(jobs); });
+    SchedulerObserver observer;
+    observer.on_queue_changed = [this](std::int64_t queued_jobs, std::int64_t queued_tokens) {
+      absl::MutexLock lock(&mutex_);
+      last_queue_ = {queued_jobs, queued_tokens};
+    };
+    scheduler_ = std::make_unique<Scheduler>(options, [this](const std::vector<JobPtr>& jobs) { Run(jobs); }, observer);
     scheduler_->Submit({MakeJob("first", 1)}, Scheduler::Admission::kAlways).IgnoreError();
     first_started_.WaitForNotification();
   }
@@ -91,6 +96,7 @@ class SchedulerTest : public ::testing::Test {
   absl::Mutex mutex_;
   std::vector<std::vector<std::string>> batches_;
   std::vector<std::pair<std::string, absl::StatusCode>> done_;
+  std::pair<std::int64_t, std::int64_t> last_queue_;  // jobs, tokens, as last told to the observer
   std::unique_ptr<Scheduler> scheduler_;
 };
 
@@ -100,6 +106,14 @@ TEST_F(SchedulerTest, PacksWhatWaitsInOrderUnderTheTokenBudget) {
   ASSERT_TRUE(Submit({MakeJob("d", 9), MakeJob("e", 1)}).ok());
   Finish();
   EXPECT_THAT(Batches(), ElementsAre(ElementsAre("first"), ElementsAre("a", "b"), ElementsAre("c", "d"), ElementsAre("e")));
+}
+
+TEST_F(SchedulerTest, TheObserverIsLeftWithTheQueueAsItIs) {
+  Start({.max_batch_tokens = 10});
+  ASSERT_TRUE(Submit({MakeJob("a", 4), MakeJob("b", 6)}).ok());
+  EXPECT_EQ(last_queue_, std::make_pair(std::int64_t{2}, std::int64_t{10}));
+  Finish();
+  EXPECT_EQ(last_queue_, std::make_pair(std::int64_t{0}, std::int64_t{0}));
 }
 
 TEST_F(SchedulerTest, AJobOverTheBudgetIsABatchOfItsOwn) {

@@ -191,19 +191,16 @@ def test_over_length_is_cut_only_when_asked_and_reported(api, stub, demo_server)
 
 def test_invalid_utf8(api, stub, good, demo_server):
     # The bytes of a request whose text is not UTF-8; the stubs refuse to make one.
-    raw = request(api, [good]).SerializeToString().replace(good.chosen.text.encode(), b"\xff" * len(good.chosen.text.encode()))
+    bad = api.text_pair({"prompt": "a", "chosen": "NOT-UTF-8", "rejected": "c"})
+    raw = request(api, [bad, good]).SerializeToString().replace(b"NOT-UTF-8", b"\xff" * 9)
     with demo_server.channel() as channel:
-        call = channel.unary_unary("/prefscore.v1.ScoringService/ScorePairs", request_serializer=lambda b: b,
+        call = channel.unary_unary("/prefscore.v1.ScoringService/ScorePairs", request_serializer=lambda message: message,
                                    response_deserializer=api.scoring.ScorePairsResponse.FromString)
-        try:
-            result = call(raw, timeout=30).results[0]
-        except grpc.RpcError as error:
-            # gRPC refuses the message while parsing it, before any handler.
-            assert error.code() in (INVALID_ARGUMENT, grpc.StatusCode.INTERNAL)
-        else:
-            assert result.status.code == code_pb2.INVALID_ARGUMENT
-            assert "UTF-8" in result.status.message
-    assert not stub.ScorePairs(request(api, [good])).results[0].HasField("status")
+        faulty, fine = call(raw, timeout=30).results
+    assert faulty.status.code == code_pb2.INVALID_ARGUMENT
+    assert violated_fields(faulty.status) == ["pairs[0].chosen.text"]
+    assert "UTF-8" in faulty.status.message
+    assert not fine.HasField("status")
 
 
 def test_message_over_the_size_limit(api, start_server, demo_flags, good):
