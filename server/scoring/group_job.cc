@@ -19,16 +19,22 @@ struct ModelBatch {
   std::vector<std::pair<GroupForward*, std::size_t>> users;  // forward, index of its group
 };
 
+ModelBatch& BatchOf(const HostedModel* model, std::vector<ModelBatch>& batches) {
+  for (ModelBatch& batch : batches) {
+    if (batch.model->lm == model->lm) return batch;
+  }
+  batches.emplace_back().model = model;
+  return batches.back();
+}
+
 std::vector<ModelBatch> SplitByModel(const std::vector<GroupJob*>& jobs) {
   std::vector<ModelBatch> batches;
   for (GroupJob* job : jobs) {
     for (GroupForward& forward : job->forwards) {
-      auto batch = batches.begin();
-      while (batch != batches.end() && batch->model->lm != forward.model->lm) ++batch;
-      if (batch == batches.end()) batch = batches.insert(batch, ModelBatch{.model = forward.model, .groups = {}, .group_index = {}, .users = {}});
-      const auto [entry, is_new] = batch->group_index.try_emplace(forward.group.get(), batch->groups.size());
-      if (is_new) batch->groups.push_back(forward.group.get());
-      batch->users.emplace_back(&forward, entry->second);
+      ModelBatch& batch = BatchOf(forward.model, batches);
+      const auto [entry, is_new] = batch.group_index.try_emplace(forward.group.get(), batch.groups.size());
+      if (is_new) batch.groups.push_back(forward.group.get());
+      batch.users.emplace_back(&forward, entry->second);
     }
   }
   return batches;
