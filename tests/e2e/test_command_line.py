@@ -146,3 +146,21 @@ def test_unreachable_server_and_wrong_usage(run, build_dir):
     assert wrong.returncode in (1, 2) and "beta" in wrong.stderr
     assert subprocess.run([build_dir / "prefscore", "score"], capture_output=True).returncode == 2
     assert run("score", "--input", "/no/such/file", "--output", "-").returncode == 1
+
+
+def test_the_readmes_call_gives_the_readmes_numbers(run, demo_pairs):
+    readme = (DEMO.parent.parent / "README.md").read_text()
+    block = readme[readme.index("$ build/prefscore-server --model policy=deploy/demo"):]
+    block = block[: block.index("\n```\n")]
+    row = json.loads(block[block.index("echo '") + 6 : block.index("' |")])
+    assert row == demo_pairs[2]
+    shown = json.loads(block[block.index('{"id":"demo-002"') :])
+    found = json.loads(run("score", "--input", "-", "--output", "-", "--objective", "sigmoid:beta=0.1,gamma=0.05",
+                           stdin=json.dumps(row) + "\n").stdout)
+    assert shown.keys() == found.keys()
+    for name, value in shown.items():
+        if isinstance(value, float):
+            assert value == pytest.approx(found[name], abs=1e-4), name  # other processors round differently
+        elif name in ("policy_digest", "reference_digest", "tokenizer_fingerprint"):
+            assert found[name].startswith(value.rstrip("…"))
+    assert shown["objectives"][0] == pytest.approx(found["objectives"][0], abs=1e-4)
