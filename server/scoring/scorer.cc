@@ -4,7 +4,6 @@
 #include <atomic>
 #include <utility>
 
-#include "absl/time/clock.h"
 #include "server/scoring/completions_job.h"
 #include "server/scoring/group_job.h"
 #include "server/scoring/pair_job.h"
@@ -67,7 +66,6 @@ void Scorer::Run(std::shared_ptr<State> state, Prepare prepare, Finish finish) {
 
   const auto finish_job = [this, state, finish](std::size_t idx, absl::Status status) {
     auto& outcome = state->outcomes[idx];
-    outcome.timings.queue = state->jobs[idx]->queue_delay;
     outcome.status.Update(status);
     if (outcome.status.ok()) {
       CountTokens(*state->jobs[idx]);
@@ -100,9 +98,7 @@ void Scorer::Run(std::shared_ptr<State> state, Prepare prepare, Finish finish) {
   for (std::size_t begin = 0; begin < num_requests; begin += kPreparedPerTask) {
     tokenizer_pool_.Post([state, begin, num_requests, prepare, submit] {
       for (std::size_t idx = begin; idx < std::min(begin + kPreparedPerTask, num_requests); ++idx) {
-        const absl::Time start = absl::Now();
         state->jobs[idx] = prepare(state->requests[idx], state->options, state->outcomes[idx]);
-        state->outcomes[idx].timings.tokenization = absl::Now() - start;
       }
       if (--state->num_unprepared == 0) submit();
     });

@@ -12,7 +12,6 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/time/time.h"
 #include "server/models/causal_lm.h"
 #include "server/objectives/objective.h"
 #include "server/tokenizer/trl_profile.h"
@@ -53,12 +52,6 @@ struct CompletionScore {
   std::vector<double> token_logps;  // [num_completion_tokens]
 };
 
-// Where time went for one group.
-struct Timings {
-  absl::Duration tokenization;
-  absl::Duration queue;
-};
-
 // --- completions -------------------------------------------------------------------------------------------------------
 
 struct GroupRequest {
@@ -69,7 +62,6 @@ struct GroupOutcome {
   absl::Status status;
   std::vector<PreparedGroup> prepared;  // one per completion, each with its own prompt boundary
   std::vector<std::vector<CompletionScore>> scores;  // [models][completions]
-  Timings timings;
 };
 
 // --- pairs -------------------------------------------------------------------------------------------------------------
@@ -90,7 +82,6 @@ struct PairOutcome {
   std::vector<ObjectiveValue> objectives;  // as requested
   // [model][completion][token]; empty where the log-prob was known to the caller
   std::array<std::array<std::vector<double>, 2>, 2> token_logps;
-  Timings timings;
 };
 
 }  // namespace prefscore
