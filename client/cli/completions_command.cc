@@ -2,7 +2,6 @@
 #include "client/cli/completions_command.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <iostream>
 #include <vector>
 
@@ -101,21 +100,10 @@ class CompletionRun {
 
 absl::StatusOr<int> ScoreAll(const CompletionsOptions& options) {
   ASSIGN_OR_RETURN(const auto reader, LineReader::Open(options.input));
-  const bool is_file = options.output != kStandardStream;
-  std::error_code ignored;
-  if (is_file && std::filesystem::equivalent(options.input, options.output, ignored)) {
-    return absl::InvalidArgumentError("--input and --output are the same file");
-  }
-  const bool holds_rows = is_file && std::filesystem::is_regular_file(options.output, ignored) &&
-                          std::filesystem::file_size(options.output, ignored) > 0;
-  if (holds_rows && !options.overwrite) {
-    return absl::FailedPreconditionError(absl::StrCat(options.output, " exists; replace it with --overwrite"));
-  }
+  ASSIGN_OR_RETURN(const auto writer, OpenNewOutput(options.input, options.output, options.overwrite));
   Progress progress(CountLines(options.input));
   const auto client = ConnectTo(options.server, [&](const std::string& text) { progress.Note(text); });
   ASSIGN_OR_RETURN(const v1::ListModelsResponse models, client->ListModels());
-  ASSIGN_OR_RETURN(const auto writer, LineWriter::Open(options.output));
-  if (holds_rows) RETURN_IF_ERROR(writer->Truncate(0));
 
   CompletionRun run(options, *client, models.limits(), *writer, progress);
   while (const std::optional<Line> line = reader->Next()) RETURN_IF_ERROR(run.Add(*line));

@@ -117,4 +117,24 @@ absl::Status LineWriter::WriteLine(std::string line) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::unique_ptr<LineWriter>> OpenNewOutput(const std::string& input, const std::string& output,
+                                                          bool overwrite) {
+  const bool is_file = output != kStandardStream;
+  std::error_code ignored;
+  if (is_file && std::filesystem::equivalent(input, output, ignored)) {
+    return absl::InvalidArgumentError("--input and --output are the same file");
+  }
+  const bool holds_rows = is_file && std::filesystem::is_regular_file(output, ignored) &&
+                          std::filesystem::file_size(output, ignored) > 0;
+  if (holds_rows && !overwrite) {
+    return absl::FailedPreconditionError(absl::StrCat(output, " exists; replace it with --overwrite"));
+  }
+  auto writer = LineWriter::Open(output);
+  if (writer.ok() && holds_rows) {
+    const absl::Status status = (*writer)->Truncate(0);
+    if (!status.ok()) return status;
+  }
+  return writer;
+}
+
 }  // namespace prefscore::cli

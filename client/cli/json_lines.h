@@ -64,4 +64,9 @@ class LineWriter {
   const int descriptor_;
 };
 
+// The output of a run that starts anew. FAILED_PRECONDITION where the file holds rows and `overwrite` is not set;
+// INVALID_ARGUMENT where it is the input.
+absl::StatusOr<std::unique_ptr<LineWriter>> OpenNewOutput(const std::string& input, const std::string& output,
+                                                          bool overwrite);
+
 }  // namespace prefscore::cli

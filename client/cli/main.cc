@@ -9,9 +9,11 @@
 
 #include "CLI/CLI.hpp"
 #include "client/cli/completions_command.h"
+#include "client/cli/evaluate_command.h"
 #include "client/cli/health_command.h"
 #include "client/cli/models_command.h"
 #include "client/cli/objective_flag.h"
+#include "client/cli/objectives_command.h"
 #include "client/cli/score_command.h"
 
 namespace prefscore::cli {
@@ -44,6 +46,24 @@ constexpr char kScoreDescription[] =
     "An interrupted run goes on where it stopped: rows that the output holds are kept, if they were made with\n"
     "the same options and models (OUTPUT.run.json remembers them) and have the same ids.\n"
     "Failed rows are kept too; score them again with --overwrite.";
+
+constexpr char kEvaluateDescription[] =
+    "Evaluates objectives of pairs whose log-probs are known; runs no model.\n\n"
+    "Example:\n"
+    "  prefscore evaluate --input scores.jsonl --output losses.jsonl --objective ipo:beta=0.1 --objective simpo\n\n"
+    "An input row is a JSON object on one line, such as `prefscore score` writes:\n"
+    "  {\"policy_chosen_logp\": -12.5, \"policy_rejected_logp\": -14, \"reference_chosen_logp\": -13,\n"
+    "   \"reference_rejected_logp\": -13.5, \"num_chosen_tokens\": 9, \"num_rejected_tokens\": 7}\n"
+    "Only what the objectives need must be there: `prefscore objectives` tells what that is. Also read: id, score_gap,\n"
+    "labels, token_logps, and TRL's ref_chosen_logps and ref_rejected_logps.\n"
+    "Without --server it runs in this process, with the code that a server runs.";
+
+constexpr char kObjectivesDescription[] =
+    "Lists all objectives with formulas, parameters, defaults and sources.\n\nExample:\n  prefscore objectives";
+
+constexpr char kObjectiveHelp[] =
+    "[WEIGHT*]NAME[:PARAMETER=VALUE,...][+...], repeatable; see `prefscore objectives` for names and parameters. "
+    "Examples: sigmoid:beta=0.1,gamma=0.05 or 0.8*sigmoid+0.2*bco_pair+sft";
 
 constexpr char kCompletionsDescription[] =
     "Log-probabilities of the completions of each prompt.\n\n"
@@ -79,12 +99,32 @@ class OverviewFormatter : public CLI::Formatter {
 void AddServerFlags(CLI::App& app, ServerOptions& server, double default_timeout_seconds,
                     const std::string& of_what) {
   server.timeout = absl::Seconds(default_timeout_seconds);
-  app.add_option("--server", server.address, "HOST:PORT of the server")->required();
+  app.add_option("--server", server.address, "HOST:PORT of the server");
   app.add_option_function<double>(
          "--timeout", [&server](const double& seconds) { server.timeout = absl::Seconds(seconds); },
          "Seconds to wait for " + of_what)
       ->check(CLI::PositiveNumber)
       ->default_str(CLI::detail::to_string(default_timeout_seconds));
+}
+
+// --server must be given.
+void RequireServer(CLI::App& app) { app.get_option("--server")->required(); }
+
+// --objective, repeatable; `add` is called for each.
+CLI::Option* AddObjectiveFlag(CLI::App& app, std::function<void(const v1::Objective&)> add) {
+  return app
+      .add_option_function<std::vector<std::string>>(
+          "--objective",
+          [add = std::move(add)](const std::vector<std::string>& flags) {
+            for (const std::string& flag : flags) {
+              const absl::StatusOr<v1::Objective> objective = ParseObjectiveFlag(flag);
+              if (!objective.ok()) throw CLI::ValidationError(std::string(objective.status().message()));
+              add(*objective);
+            }
+          },
+          kObjectiveHelp)
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }
 
 void AddFileFlags(CLI::App& app, std::string& input, std::string& output, bool& overwrite) {
@@ -119,6 +159,7 @@ void AddScoringFlags(CLI::App& app, Message& message) {
 CLI::App* AddScore(CLI::App& app, ScoreOptions& options) {
   CLI::App* score = app.add_subcommand("score", kScoreDescription);
   AddServerFlags(*score, options.server, 600, "a next result");
+  RequireServer(*score);
   AddFileFlags(*score, options.input, options.output, options.overwrite);
   v1::ScoringOptions& scoring = options.scoring;
   score->add_option_function<std::string>(
@@ -127,20 +168,7 @@ CLI::App* AddScore(CLI::App& app, ScoreOptions& options) {
   score->add_option_function<std::string>(
       "--reference", [&](const std::string& name) { scoring.set_reference(name); },
       "Name of the reference model; default: the server's reference");
-  score
-      ->add_option_function<std::vector<std::string>>(
-          "--objective",
-          [&](const std::vector<std::string>& flags) {
-            for (const std::string& flag : flags) {
-              const absl::StatusOr<v1::Objective> objective = ParseObjectiveFlag(flag);
-              if (!objective.ok()) throw CLI::ValidationError(std::string(objective.status().message()));
-              *scoring.add_objectives() = *objective;
-            }
-          },
-          "NAME[:beta=NUMBER,gamma=NUMBER], repeatable: sigmoid (DPO's loss; gamma = beta unless given) or "
-          "margin_hinge")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+  AddObjectiveFlag(*score, [&](const v1::Objective& objective) { *scoring.add_objectives() = objective; })
       ->default_str(kDefaultObjective);
   // A callback of a subcommand runs after its flags are read.
   score->callback([&] {
@@ -177,6 +205,7 @@ CLI::App* AddScore(CLI::App& app, ScoreOptions& options) {
 CLI::App* AddCompletions(CLI::App& app, CompletionsOptions& options) {
   CLI::App* completions = app.add_subcommand("completions", kCompletionsDescription);
   AddServerFlags(*completions, options.server, 600, "one request of up to 16 rows");
+  RequireServer(*completions);
   AddFileFlags(*completions, options.input, options.output, options.overwrite);
   completions
       ->add_option_function<std::vector<std::string>>(
@@ -191,9 +220,29 @@ CLI::App* AddCompletions(CLI::App& app, CompletionsOptions& options) {
   return completions;
 }
 
+CLI::App* AddEvaluate(CLI::App& app, EvaluateOptions& options) {
+  CLI::App* evaluate = app.add_subcommand("evaluate", kEvaluateDescription);
+  AddServerFlags(*evaluate, options.server, 600, "one request");
+  AddFileFlags(*evaluate, options.input, options.output, options.overwrite);
+  AddObjectiveFlag(*evaluate, [&](const v1::Objective& objective) { options.objectives.push_back(objective); })
+      ->required();
+  evaluate->add_option("--batch-size", options.batch_size,
+                       "Rows of a batch, for objectives that need one (aot, kto_pair, ...); default: all rows")
+      ->check(CLI::PositiveNumber);
+  return evaluate;
+}
+
+CLI::App* AddObjectives(CLI::App& app, ObjectivesFormat& format) {
+  CLI::App* objectives = app.add_subcommand("objectives", kObjectivesDescription);
+  objectives->add_flag_callback("--markdown", [&] { format = ObjectivesFormat::kMarkdown; }, "Print a Markdown table");
+  objectives->add_flag_callback("--json", [&] { format = ObjectivesFormat::kJson; }, "Print JSON");
+  return objectives;
+}
+
 CLI::App* AddModels(CLI::App& app, ModelsOptions& options) {
   CLI::App* models = app.add_subcommand("models", kModelsDescription);
   AddServerFlags(*models, options.server, 10, "the answer");
+  RequireServer(*models);
   models->add_flag("--json", options.json, "Print the response as JSON");
   return models;
 }
@@ -201,6 +250,7 @@ CLI::App* AddModels(CLI::App& app, ModelsOptions& options) {
 CLI::App* AddHealth(CLI::App& app, HealthOptions& options) {
   CLI::App* health = app.add_subcommand("health", kHealthDescription);
   AddServerFlags(*health, options.server, 10, "the answer");
+  RequireServer(*health);
   health->add_option("--service", options.service, "Full name of a gRPC service; default: the server as a whole");
   return health;
 }
@@ -212,11 +262,15 @@ int Run(int argc, char** argv) {
   app.require_subcommand(1);
   ScoreOptions score_options;
   CompletionsOptions completions_options;
+  EvaluateOptions evaluate_options;
+  ObjectivesFormat objectives_format = ObjectivesFormat::kText;
   ModelsOptions models_options;
   HealthOptions health_options;
   const std::vector<std::pair<CLI::App*, std::function<int()>>> commands = {
       {AddScore(app, score_options), [&] { return RunScore(score_options); }},
       {AddCompletions(app, completions_options), [&] { return RunCompletions(completions_options); }},
+      {AddEvaluate(app, evaluate_options), [&] { return RunEvaluate(evaluate_options); }},
+      {AddObjectives(app, objectives_format), [&] { return RunObjectives(objectives_format); }},
       {AddModels(app, models_options), [&] { return RunModels(models_options); }},
       {AddHealth(app, health_options), [&] { return RunHealth(health_options); }}};
   for (const auto& [command, run] : commands) command->footer(kExitCodes);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// --objective NAME[:PARAMETER=VALUE,...] and its way back to text.
+// --objective TERM[+TERM...] with TERM = [WEIGHT*]NAME[:PARAMETER=VALUE,...], and its way back to text.
 #pragma once
 
 #include <string>
@@ -9,11 +9,11 @@
 
 namespace prefscore::cli {
 
-// "sigmoid:beta=0.1,gamma=0.05". INVALID_ARGUMENT for what is not of this form; which names and values exist is the
-// server's to say.
+// "sigmoid:beta=0.1,gamma=0.05", "0.8*sigmoid+0.2*bco_pair:delta=1+sft". INVALID_ARGUMENT for what is not of this form;
+// which names and values exist is the registry's to say.
 absl::StatusOr<v1::Objective> ParseObjectiveFlag(const std::string& text);
 
-// "sigmoid:beta=0.1,gamma=0.05": the form above, with the shortest numbers that read back to the same doubles.
+// The form above, with the shortest numbers that read back to the same doubles.
 std::string FormatObjective(const v1::Objective& objective);
 std::string FormatObjective(const v1::ObjectiveResult& objective);
 

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/cli/content_json.h"
 #include "client/cli/json_lines.h"
+#include "client/cli/logp_rows.h"
 #include "nlohmann/json.hpp"
 #include "server/util/status_macros.h"
 
@@ -85,10 +86,16 @@ absl::Status FillContents(const Json& row, v1::PreferencePair& pair) {
   return absl::OkStatus();
 }
 
-absl::Status FillPair(const std::string& text, v1::PreferencePair& pair) {
+absl::Status FillPair(const std::string& text, const std::vector<std::string>& label_fields,
+                      v1::PreferencePair& pair) {
   ASSIGN_OR_RETURN(const Json row, ParseJsonObject(text));
   ASSIGN_OR_RETURN(*pair.mutable_id(), IdMember(row));
   RETURN_IF_ERROR(FillKnown(row, pair));
+  RETURN_IF_ERROR(FillLabels(row, label_fields, *pair.mutable_labels()));
+  double score_gap = 0;
+  bool has_score_gap = false;
+  RETURN_IF_ERROR(FillScoreGap(row, score_gap, has_score_gap));
+  if (has_score_gap) pair.set_score_gap(score_gap);
   RETURN_IF_ERROR(FillContents(row, pair));
   pair.set_tools_json(JsonTextMember(row, "tools"));
   pair.set_chat_template_kwargs_json(JsonTextMember(row, "chat_template_kwargs"));
@@ -97,9 +104,9 @@ absl::Status FillPair(const std::string& text, v1::PreferencePair& pair) {
 
 }  // namespace
 
-PairRow ParsePairRow(const std::string& text) {
+PairRow ParsePairRow(const std::string& text, const std::vector<std::string>& label_fields) {
   PairRow row;
-  row.fault = FillPair(text, row.pair);
+  row.fault = FillPair(text, label_fields, row.pair);
   return row;
 }
 

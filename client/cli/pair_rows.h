@@ -5,10 +5,12 @@
 // prompt next to message lists (as UltraFeedback has it), the prompt is the common start of chosen and rejected, as
 // in TRL. Further members: `id`, `tools` (a JSON list, or its text), `chat_template_kwargs` (a JSON object, or its
 // text), and log-probs that are known already: `policy_chosen_logp`, `policy_rejected_logp`, `reference_chosen_logp`,
-// `reference_rejected_logp`, or TRL's `ref_chosen_logps`, `ref_rejected_logps`. Other members are ignored.
+// `reference_rejected_logp`, or TRL's `ref_chosen_logps`, `ref_rejected_logps`; `score_gap`, a number; `labels`, an
+// object. Other members are ignored.
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "prefscore/v1/scoring.pb.h"
@@ -20,6 +22,7 @@ struct PairRow {
   v1::PreferencePair pair;  // its id is set, fault or not, where the row has one
 };
 
-PairRow ParsePairRow(const std::string& text);
+// `label_fields`: members of the row that become labels, beside those under `labels`.
+PairRow ParsePairRow(const std::string& text, const std::vector<std::string>& label_fields = {});
 
 }  // namespace prefscore::cli

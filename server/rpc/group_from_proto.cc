@@ -5,14 +5,13 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "server/messages/pair_messages.h"
 #include "server/rpc/chat_json.h"
 #include "server/util/field_error.h"
 #include "server/util/status_macros.h"
 
 namespace prefscore {
 namespace {
-
-constexpr std::size_t kMaxIdBytes = 256;
 
 // A completion or prompt and its field's name.
 struct NamedContent {
@@ -25,11 +24,6 @@ struct TemplateInputs {
   std::string* tools_json;
   std::string* kwargs_json;
 };
-
-absl::Status CheckId(const std::string& id) {
-  if (id.size() <= kMaxIdBytes) return absl::OkStatus();
-  return FieldError("id", absl::StrCat("has ", id.size(), " bytes; the limit is ", kMaxIdBytes));
-}
 
 const char* FormName(v1::Content::FormCase form) {
   switch (form) {
@@ -152,12 +146,18 @@ KnownLogProbs ToKnown(const v1::KnownLogProbs& proto) {
 
 absl::StatusOr<PairRequest> PairFromProto(v1::PreferencePair& pair, const GroupRules& rules, PairOrigin& origin) {
   RETURN_IF_ERROR(CheckId(pair.id()));
+  RETURN_IF_ERROR(CheckLabels(pair.labels()));
   PairRequest request;
   request.known = ToKnown(pair.known());
+  request.is_sent = {pair.has_chosen(), pair.has_rejected()};
+  if (pair.has_score_gap()) request.score_gap = pair.score_gap();
   origin.known = request.known;
-  origin.is_sent = {pair.has_chosen(), pair.has_rejected()};
-  const bool is_chosen_known = request.known[0][kChosen] && request.known[1][kChosen];
-  const bool is_rejected_known = request.known[0][kRejected] && request.known[1][kRejected];
+  origin.is_sent = request.is_sent;
+  const auto is_known = [&](std::size_t completion) {
+    return request.known[0][completion] && (!rules.has_reference || request.known[1][completion]);
+  };
+  const bool is_chosen_known = is_known(kChosen);
+  const bool is_rejected_known = is_known(kRejected);
   if (is_chosen_known && is_rejected_known) return request;
   if (!pair.has_chosen() && !is_chosen_known) return FieldError("chosen", "is missing");
   if (!pair.has_rejected() && !is_rejected_known) return FieldError("rejected", "is missing");
@@ -194,19 +194,6 @@ absl::StatusOr<GroupRequest> CompletionsFromProto(v1::PromptCompletions& prompt,
                    ToGroupContent(prompt.mutable_prompt(), completions,
                                   {prompt.mutable_tools_json(), prompt.mutable_chat_template_kwargs_json()}, rules));
   return GroupRequest{std::move(content)};
-}
-
-absl::StatusOr<PairLogProbs> LogProbsFromProto(const v1::PairLogProbs& pair) {
-  RETURN_IF_ERROR(CheckId(pair.id()));
-  const v1::KnownLogProbs& logps = pair.logps();
-  if (!logps.has_policy_chosen_logp()) return FieldError("logps.policy_chosen_logp", "is missing");
-  if (!logps.has_policy_rejected_logp()) return FieldError("logps.policy_rejected_logp", "is missing");
-  if (!logps.has_reference_chosen_logp()) return FieldError("logps.reference_chosen_logp", "is missing");
-  if (!logps.has_reference_rejected_logp()) return FieldError("logps.reference_rejected_logp", "is missing");
-  return PairLogProbs{.policy_chosen_logp = logps.policy_chosen_logp(),
-                      .policy_rejected_logp = logps.policy_rejected_logp(),
-                      .reference_chosen_logp = logps.reference_chosen_logp(),
-                      .reference_rejected_logp = logps.reference_rejected_logp()};
 }
 
 }  // namespace prefscore

@@ -21,10 +21,11 @@ struct PairOrigin {
   std::array<bool, 2> is_sent = {true, true};  // a completion both of whose log-probs are known may be left out
 };
 
-// What the three functions below check a pair or prompt against.
+// What the functions below check a pair or prompt against.
 struct GroupRules {
   const Limits& limits;
   TokenizationProfile profile;
+  bool has_reference = true;  // of pairs: a reference is asked
 };
 
 // Moves text and ids out of `pair`; its id stays. Fills `origin` but for the index.
@@ -32,8 +33,5 @@ absl::StatusOr<PairRequest> PairFromProto(v1::PreferencePair& pair, const GroupR
 
 // Moves text and ids out of `prompt`; its id stays.
 absl::StatusOr<GroupRequest> CompletionsFromProto(v1::PromptCompletions& prompt, const GroupRules& rules);
-
-// All four log-probs, which must be set. `pair` is read only.
-absl::StatusOr<PairLogProbs> LogProbsFromProto(const v1::PairLogProbs& pair);
 
 }  // namespace prefscore

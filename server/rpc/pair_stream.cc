@@ -4,6 +4,8 @@
 #include <utility>
 #include <vector>
 
+#include "server/messages/objective_messages.h"
+#include "server/messages/pair_messages.h"
 #include "server/rpc/group_from_proto.h"
 #include "server/rpc/outcome_status.h"
 #include "server/rpc/resolve_options.h"
@@ -103,6 +105,7 @@ absl::Status PairStream::HandleOptions(const v1::ScoringOptions& options, const 
   const std::string invalid = invalid_text.Under("options");
   if (!invalid.empty()) return InvalidTextError(invalid);
   ASSIGN_OR_RETURN(PairOptions resolved, ResolveOptions(options, context_));
+  RETURN_IF_ERROR(CheckNoBatchObjective(resolved.objectives, "options.objectives", "the pairs of a stream"));
   options_ = std::make_shared<const Options>(
       Options{std::move(resolved), {options.return_token_logps(), options.return_token_ids()}});
   return absl::OkStatus();
@@ -110,14 +113,13 @@ absl::Status PairStream::HandleOptions(const v1::ScoringOptions& options, const 
 
 void PairStream::HandlePair(v1::PreferencePair& pair, const InvalidText& invalid_text) {
   v1::StreamScorePairsResponse response;
-  response.mutable_result()->set_id(pair.id());
-  response.mutable_result()->set_index(num_pairs_);
+  EchoPair(pair, num_pairs_, *response.mutable_result());
   PairOrigin origin;
   origin.index = num_pairs_++;
 
   const std::string invalid = invalid_text.Under("pair");
   absl::StatusOr<PairRequest> request = invalid.empty()
-                                            ? PairFromProto(pair, {context_.limits, options_->pair.profile}, origin)
+                                            ? PairFromProto(pair, RulesOf(options_->pair, context_), origin)
                                             : InvalidTextError(invalid);
   if (!request.ok()) {
     FailItem(invalid.empty() ? UnderField("pair", request.status()) : request.status(), *context_.metrics,
@@ -138,16 +140,16 @@ void PairStream::HandlePair(v1::PreferencePair& pair, const InvalidText& invalid
        .is_cancelled = [cancelled = cancelled_] { return cancelled->load(); },
        .admission = Scheduler::Admission::kAlways},
       [this, origin, options = options_, response = std::move(response)](
-          absl::Status status, std::vector<PairOutcome> outcomes) mutable {
+          absl::Status status, PairOutcomes outcomes) mutable {
         OnScored(origin, *options, std::move(response), std::move(status), std::move(outcomes));
       });
 }
 
 void PairStream::OnScored(const PairOrigin& origin, const Options& options, v1::StreamScorePairsResponse response,
-                          absl::Status status, std::vector<PairOutcome> outcomes) {
+                          absl::Status status, PairOutcomes outcomes) {
   grpc::ByteBuffer bytes;
   if (status.ok()) {
-    PairOutcome& outcome = outcomes.front();
+    PairOutcome& outcome = outcomes.pairs.front();
     outcome.status = UnderField("pair", outcome.status);
     FinishPair(outcome, options.pair, origin, options.detail, *context_.metrics, *response.mutable_result());
     bytes = Serialize(response);

@@ -73,7 +73,7 @@ class PairStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   absl::Status HandleOptions(const v1::ScoringOptions& options, const InvalidText& invalid_text);
   void HandlePair(v1::PreferencePair& pair, const InvalidText& invalid_text);
   void OnScored(const PairOrigin& origin, const Options& options, v1::StreamScorePairsResponse response,
-                absl::Status status, std::vector<PairOutcome> outcomes);
+                absl::Status status, PairOutcomes outcomes);
 
   void QueueResult(grpc::ByteBuffer result) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void End(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "server/messages/objective_messages.h"
 #include "server/util/field_error.h"
 #include "server/util/status_macros.h"
 
@@ -57,33 +58,6 @@ absl::StatusOr<std::int64_t> ResolveMaxLength(std::int64_t max_length, const std
 
 }  // namespace
 
-absl::Status CheckCount(const std::string& field, int count, const std::string& limit, std::int64_t max) {
-  if (count == 0) return FieldError(field, "has 0 entries; at least 1 is needed");
-  if (count > max) return FieldError(field, absl::StrCat("has ", count, " entries; the limit is ", limit, " = ", max));
-  return absl::OkStatus();
-}
-
-absl::StatusOr<std::vector<Objective>> ResolveObjectives(
-    const google::protobuf::RepeatedPtrField<v1::Objective>& objectives, const std::string& field,
-    const Limits& limits) {
-  if (objectives.empty()) return std::vector<Objective>{Objective{}};
-  RETURN_IF_ERROR(CheckCount(field, objectives.size(), "max_objectives", limits.max_objectives));
-  std::vector<Objective> resolved;
-  for (int idx = 0; idx < objectives.size(); ++idx) {
-    const v1::Objective& proto = objectives[idx];
-    const std::string path = absl::StrCat(field, "[", idx, "]");
-    const auto kind = ParseObjectiveName(proto.name());
-    if (!kind.ok()) return UnderField(path + ".name", kind.status());
-    const double beta = proto.has_beta() ? proto.beta() : kDefaultBeta;
-    const double gamma = proto.has_gamma() ? proto.gamma() : beta;
-    // One parameter at a time, so that the error names the field at fault.
-    RETURN_IF_ERROR(UnderField(path + ".beta", Validate(Objective{*kind, beta, 0.0})));
-    RETURN_IF_ERROR(UnderField(path + ".gamma", Validate(Objective{*kind, beta, gamma})));
-    resolved.push_back({*kind, beta, gamma});
-  }
-  return resolved;
-}
-
 absl::StatusOr<PairOptions> ResolveOptions(const v1::ScoringOptions& options, const ServiceContext& context) {
   const ModelRegistry& registry = *context.registry;
   PairOptions resolved;
@@ -95,11 +69,16 @@ absl::StatusOr<PairOptions> ResolveOptions(const v1::ScoringOptions& options, co
       CheckDigest(*resolved.policy, options.expected_policy_digest(), "options.expected_policy_digest"));
   RETURN_IF_ERROR(
       CheckDigest(*resolved.reference, options.expected_reference_digest(), "options.expected_reference_digest"));
-  ASSIGN_OR_RETURN(resolved.objectives, ResolveObjectives(options.objectives(), "options.objectives", context.limits));
+  ASSIGN_OR_RETURN(resolved.objectives, ObjectivesFromProto(options.objectives(), "options.objectives",
+                                                            context.limits.max_objectives));
+  const bool needs_reference = std::any_of(resolved.objectives.begin(), resolved.objectives.end(),
+                                           [](const Objective& objective) { return objective.needs_reference(); });
+  if (!needs_reference && options.reference().empty()) resolved.reference = nullptr;
   ASSIGN_OR_RETURN(resolved.profile, ResolveProfile(options.profile(), "options.profile"));
   ASSIGN_OR_RETURN(resolved.length.policy, ResolveTruncation(options.truncation_policy(), "options.truncation_policy"));
-  ASSIGN_OR_RETURN(resolved.length.max_length, ResolveMaxLength(options.max_length(), "options.max_length",
-                                                                {resolved.policy, resolved.reference}));
+  std::vector<const HostedModel*> models = {resolved.policy};
+  if (resolved.reference != nullptr) models.push_back(resolved.reference);
+  ASSIGN_OR_RETURN(resolved.length.max_length, ResolveMaxLength(options.max_length(), "options.max_length", models));
   return resolved;
 }
 

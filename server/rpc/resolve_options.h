@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "prefscore/v1/scoring.pb.h"
+#include "server/rpc/group_from_proto.h"
 #include "server/rpc/service_context.h"
 #include "server/scoring/scorer.h"
 
@@ -17,16 +18,13 @@ namespace prefscore {
 // Errors name fields under "options".
 absl::StatusOr<PairOptions> ResolveOptions(const v1::ScoringOptions& options, const ServiceContext& context);
 
+// What the pairs of a call are checked against.
+inline GroupRules RulesOf(const PairOptions& options, const ServiceContext& context) {
+  return {context.limits, options.profile, options.reference != nullptr};
+}
+
 // The options that a ScoreCompletionsRequest carries beside its prompts.
 absl::StatusOr<CompletionOptions> ResolveOptions(const v1::ScoreCompletionsRequest& request,
                                                  const ServiceContext& context);
-
-// Objectives with their defaults filled in; the default objective where there are none. `field` is their path.
-absl::StatusOr<std::vector<Objective>> ResolveObjectives(
-    const google::protobuf::RepeatedPtrField<v1::Objective>& objectives, const std::string& field,
-    const Limits& limits);
-
-// INVALID_ARGUMENT where `count` is outside [1, max]; `limit` is the limit's name.
-absl::Status CheckCount(const std::string& field, int count, const std::string& limit, std::int64_t max);
 
 }  // namespace prefscore

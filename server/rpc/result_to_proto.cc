@@ -3,6 +3,9 @@
 
 #include <string>
 
+#include "server/messages/objective_messages.h"
+#include "server/messages/pair_messages.h"
+
 namespace prefscore {
 namespace {
 
@@ -52,7 +55,7 @@ void ProvenanceToProto(const PairOptions& options, const PairOrigin& origin, v1:
     result.set_policy_digest(options.policy->lm->info().digest);
     add_mode(options.policy->lm->info().numerics_mode);
   }
-  if (IsComputed(origin.known[1])) {
+  if (options.reference != nullptr && IsComputed(origin.known[1])) {
     result.set_reference_digest(options.reference->lm->info().digest);
     add_mode(options.reference->lm->info().numerics_mode);
   }
@@ -64,36 +67,15 @@ void ProvenanceToProto(const PairOptions& options, const PairOrigin& origin, v1:
 
 }  // namespace
 
-void NumbersToProto(const PairOutcome& outcome, const std::vector<Objective>& objectives, v1::PairResult& result) {
-  result.set_policy_chosen_logp(outcome.logps.policy_chosen_logp);
-  result.set_policy_rejected_logp(outcome.logps.policy_rejected_logp);
-  result.set_reference_chosen_logp(outcome.logps.reference_chosen_logp);
-  result.set_reference_rejected_logp(outcome.logps.reference_rejected_logp);
-  result.set_chosen_logratio(outcome.margins.chosen_logratio);
-  result.set_rejected_logratio(outcome.margins.rejected_logratio);
-  result.set_policy_margin(outcome.margins.policy_margin);
-  result.set_reference_margin(outcome.margins.reference_margin);
-  for (std::size_t idx = 0; idx < objectives.size(); ++idx) {
-    const ObjectiveValue& value = outcome.objectives[idx];
-    v1::ObjectiveResult& proto = *result.add_objectives();
-    proto.set_name(ObjectiveName(objectives[idx].kind));
-    proto.set_beta(objectives[idx].beta);
-    proto.set_gamma(objectives[idx].gamma);
-    proto.set_loss(value.loss);
-    proto.set_logit(value.logit);
-    proto.set_chosen_reward(value.chosen_reward);
-    proto.set_rejected_reward(value.rejected_reward);
-    proto.set_required_margin(value.required_margin);
-    proto.set_gradient_weight(value.gradient_weight);
-  }
-}
-
 void PairToProto(const PairOutcome& outcome, const PairOptions& options, const PairOrigin& origin, ResultDetail detail,
                  v1::PairResult& result) {
-  NumbersToProto(outcome, options.objectives, result);
+  LogProbsToProto(outcome.inputs.logps, result);
+  for (std::size_t idx = 0; idx < options.objectives.size(); ++idx) {
+    ObjectiveToProto(options.objectives[idx], outcome.objectives[idx], *result.add_objectives());
+  }
   ProvenanceToProto(options, origin, result);
   const PromptGroup& ids = outcome.prepared.ids;
-  if (ids.completions.empty()) return;  // all four log-probs were known
+  if (ids.completions.empty()) return;  // no model was needed
 
   result.set_num_prompt_tokens(ids.prompt.size());
   if (origin.is_sent[kChosen]) result.set_num_chosen_tokens(ids.completions[kChosen].size());

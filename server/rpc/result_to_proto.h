@@ -19,9 +19,6 @@ struct ResultDetail {
 void PairToProto(const PairOutcome& outcome, const PairOptions& options, const PairOrigin& origin, ResultDetail detail,
                  v1::PairResult& result);
 
-// Log-probs, margins and objectives only: what needs no model. `outcome.status` is OK.
-void NumbersToProto(const PairOutcome& outcome, const std::vector<Objective>& objectives, v1::PairResult& result);
-
 // Fills all of `result` but id and index. `outcome.status` is OK.
 void CompletionsToProto(const GroupOutcome& outcome, const CompletionOptions& options, ResultDetail detail,
                         v1::PromptResult& result);

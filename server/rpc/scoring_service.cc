@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "server/messages/objective_messages.h"
+#include "server/messages/pair_messages.h"
 #include "server/rpc/group_from_proto.h"
 #include "server/rpc/outcome_status.h"
 #include "server/rpc/resolve_options.h"
@@ -20,6 +22,7 @@ namespace {
 using ScorePairsCall = UnaryCall<v1::ScorePairsRequest, v1::ScorePairsResponse>;
 using ScoreCompletionsCall = UnaryCall<v1::ScoreCompletionsRequest, v1::ScoreCompletionsResponse>;
 using EvaluateObjectivesCall = UnaryCall<v1::EvaluateObjectivesRequest, v1::EvaluateObjectivesResponse>;
+using ListObjectivesCall = UnaryCall<v1::ListObjectivesRequest, v1::ListObjectivesResponse>;
 
 // The error for the first string of `fields` that is not UTF-8.
 absl::Status CheckText(const InvalidText& invalid_text, std::initializer_list<const char*> fields) {
@@ -61,12 +64,11 @@ void HandleScorePairs(const ServiceContext& context, ScorePairsCall& call) {
   for (int idx = 0; idx < request.pairs_size(); ++idx) {
     v1::PreferencePair& proto = *request.mutable_pairs(idx);
     v1::PairResult& result = *call.response().add_results();
-    result.set_id(proto.id());
-    result.set_index(idx);
+    EchoPair(proto, idx, result);
     PairOrigin origin;
     origin.index = idx;
     auto pair = ConvertItem(call.invalid_text(), PairPath(idx), [&] {
-      return PairFromProto(proto, {context.limits, options->profile}, origin);
+      return PairFromProto(proto, RulesOf(*options, context), origin);
     });
     if (pair.ok()) {
       pairs.push_back(*std::move(pair));
@@ -81,13 +83,15 @@ void HandleScorePairs(const ServiceContext& context, ScorePairsCall& call) {
   context.scorer->ScorePairs(
       std::move(pairs), *options, call.MakeCall(),
       [&context, &call, detail, options = *options, origins = std::move(origins)](
-          absl::Status status, std::vector<PairOutcome> outcomes) {
-        for (std::size_t idx = 0; idx < outcomes.size(); ++idx) {
+          absl::Status status, PairOutcomes outcomes) {
+        for (std::size_t idx = 0; idx < outcomes.pairs.size(); ++idx) {
           const PairOrigin& origin = origins[idx];
-          v1::PairResult& result = *call.response().mutable_results(origin.index);
-          outcomes[idx].status = UnderField(PairPath(origin.index), outcomes[idx].status);
-          FinishPair(outcomes[idx], options, origin, detail, *context.metrics, result);
+          PairOutcome& outcome = outcomes.pairs[idx];
+          outcome.status = UnderField(PairPath(origin.index), outcome.status);
+          FinishPair(outcome, options, origin, detail, *context.metrics,
+                     *call.response().mutable_results(origin.index));
         }
+        BatchStatesToProto(outcomes.batch_states, *call.response().mutable_batch_states());
         call.Finish(status);
       });
 }
@@ -149,26 +153,27 @@ void HandleEvaluateObjectives(const ServiceContext& context, EvaluateObjectivesC
   status.Update(
       CheckCount("pairs", request.pairs_size(), "max_pairs_per_request", context.limits.max_pairs_per_request));
   if (!status.ok()) return call.Finish(status);
-  const auto objectives = ResolveObjectives(request.objectives(), "objectives", context.limits);
+  const auto objectives =
+      ObjectivesFromProto(request.objectives(), "objectives", context.limits.max_objectives);
   if (!objectives.ok()) return call.Finish(objectives.status());
 
+  std::vector<absl::Status> statuses(request.pairs_size());
   for (int idx = 0; idx < request.pairs_size(); ++idx) {
-    const v1::PairLogProbs& proto = request.pairs(idx);
-    v1::PairResult& result = *call.response().add_results();
-    result.set_id(proto.id());
-    result.set_index(idx);
-    const auto logps = ConvertItem(call.invalid_text(), PairPath(idx), [&] { return LogProbsFromProto(proto); });
-    PairOutcome outcome;
-    if (logps.ok()) outcome = ScoreKnownPair(*logps, *objectives);
-    outcome.status.Update(logps.status());
-    if (!outcome.status.ok()) {
-      FailItem(logps.ok() ? UnderField(PairPath(idx), outcome.status) : outcome.status, *context.metrics, result);
-      continue;
-    }
-    NumbersToProto(outcome, *objectives, result);
-    result.set_num_chosen_tokens(proto.num_chosen_tokens());
-    result.set_num_rejected_tokens(proto.num_rejected_tokens());
+    const std::string invalid = call.invalid_text().Under(PairPath(idx));
+    if (!invalid.empty()) statuses[idx] = InvalidTextError(invalid);
   }
+  const std::vector<absl::Status> text_faults = statuses;
+  EvaluateLogProbs(request.pairs(), *objectives, statuses, call.response());
+  for (int idx = 0; idx < request.pairs_size(); ++idx) {
+    if (statuses[idx].ok()) continue;
+    FailItem(text_faults[idx].ok() ? UnderField(PairPath(idx), statuses[idx]) : statuses[idx], *context.metrics,
+             *call.response().mutable_results(idx));
+  }
+  call.Finish(absl::OkStatus());
+}
+
+void HandleListObjectives(const ServiceContext&, ListObjectivesCall& call) {
+  call.response() = ListObjectivesToProto();
   call.Finish(absl::OkStatus());
 }
 
@@ -191,6 +196,13 @@ grpc::ServerUnaryReactor* ScoringService::EvaluateObjectives(grpc::CallbackServe
   return EvaluateObjectivesCall::Start(
       "EvaluateObjectives", context_, rpc, request, response,
       [this](EvaluateObjectivesCall& call) { HandleEvaluateObjectives(context_, call); });
+}
+
+grpc::ServerUnaryReactor* ScoringService::ListObjectives(grpc::CallbackServerContext* rpc, const Bytes* request,
+                                                         Bytes* response) {
+  return ListObjectivesCall::Start(
+      "ListObjectives", context_, rpc, request, response,
+      [this](ListObjectivesCall& call) { HandleListObjectives(context_, call); });
 }
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* ScoringService::StreamScorePairs(

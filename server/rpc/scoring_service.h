@@ -14,7 +14,8 @@ namespace prefscore {
 using RawScoringService = v1::ScoringService::WithRawCallbackMethod_ScorePairs<
     v1::ScoringService::WithRawCallbackMethod_StreamScorePairs<
         v1::ScoringService::WithRawCallbackMethod_ScoreCompletions<
-            v1::ScoringService::WithRawCallbackMethod_EvaluateObjectives<v1::ScoringService::Service>>>>;
+            v1::ScoringService::WithRawCallbackMethod_EvaluateObjectives<
+                v1::ScoringService::WithRawCallbackMethod_ListObjectives<v1::ScoringService::Service>>>>>;
 
 class ScoringService final : public RawScoringService {
  public:
@@ -32,6 +33,8 @@ class ScoringService final : public RawScoringService {
                                              Bytes* response) override;
   grpc::ServerUnaryReactor* EvaluateObjectives(grpc::CallbackServerContext* rpc, const Bytes* request,
                                                Bytes* response) override;
+  grpc::ServerUnaryReactor* ListObjectives(grpc::CallbackServerContext* rpc, const Bytes* request,
+                                           Bytes* response) override;
   grpc::ServerBidiReactor<Bytes, Bytes>* StreamScorePairs(grpc::CallbackServerContext* rpc) override;
 
   const ServiceContext context_;

@@ -17,7 +17,8 @@ struct ServiceContext {
 };
 
 // Names of all rpcs, as the metrics know them.
-inline constexpr const char* kMethodNames[] = {"ScorePairs", "StreamScorePairs",   "ScoreCompletions",
-                                               "EvaluateObjectives", "ListModels", "GetModel"};
+inline constexpr const char* kMethodNames[] = {"ScorePairs",     "StreamScorePairs", "ScoreCompletions",
+                                               "EvaluateObjectives", "ListObjectives", "AnalyzePairs",
+                                               "ListModels",     "GetModel"};
 
 }  // namespace prefscore

@@ -31,51 +31,54 @@ absl::Status CheckKnown(const KnownLogProbs& known) {
   return absl::OkStatus();
 }
 
-bool IsFullyKnown(const KnownLogProbs& known) {
-  for (const auto& model : known) {
-    for (const auto& logp : model) {
-      if (!logp.has_value()) return false;
-    }
-  }
-  return true;
+// The models of the call, policy first.
+std::vector<const HostedModel*> ModelsOf(const PairOptions& options) {
+  if (options.reference == nullptr) return {options.policy};
+  return {options.policy, options.reference};
 }
+
+bool IsFullyKnown(const std::array<std::optional<double>, 2>& known) { return known[kChosen] && known[kRejected]; }
 
 // The part of a group that a model must compute: the completions whose log-prob is not known.
 std::shared_ptr<const PromptGroup> Unknown(const std::shared_ptr<const PromptGroup>& group,
                                            const std::array<std::optional<double>, 2>& known) {
   if (!known[kChosen] && !known[kRejected]) return group;
-  if (known[kChosen] && known[kRejected]) return nullptr;
+  if (IsFullyKnown(known)) return nullptr;
   return std::make_shared<PromptGroup>(
       PromptGroup{group->prompt, {group->completions[known[kChosen] ? kRejected : kChosen]}});
 }
 
-void EvaluateAll(const std::vector<Objective>& objectives, PairOutcome& outcome) {
-  outcome.margins = ComputeMargins(outcome.logps);
-  for (const Objective& objective : objectives) outcome.objectives.push_back(Evaluate(objective, outcome.logps));
-}
-
-// `forwards` holds the policy's, then the reference's, where there are any.
-void Assemble(const KnownLogProbs& known, std::vector<GroupForward>& forwards,
-              const std::vector<Objective>& objectives, PairOutcome& outcome) {
-  std::array<std::array<double, 2>, 2> logps{};
+// What objectives read of the pair, from known and computed log-probs. `forwards` holds the policy's, then the
+// reference's, where there are any.
+void Assemble(const PairRequest& request, std::size_t num_models, std::vector<GroupForward>& forwards,
+              PairOutcome& outcome) {
+  double logps[2][2] = {{kUnknown, kUnknown}, {kUnknown, kUnknown}};
   auto forward = forwards.begin();
-  for (int model = 0; model < 2; ++model) {
-    const bool is_computed = !known[model][kChosen] || !known[model][kRejected];
+  for (std::size_t model = 0; model < 2; ++model) {
+    const auto& known = request.known[model];
+    const bool is_computed = model < num_models && !IsFullyKnown(known);
     auto score = is_computed ? forward->scores.begin() : std::vector<CompletionScore>::iterator();
-    for (int completion = 0; completion < 2; ++completion) {
-      if (known[model][completion].has_value()) {
-        logps[model][completion] = *known[model][completion];
-        continue;
+    for (const std::size_t completion : {kChosen, kRejected}) {
+      if (known[completion].has_value()) {
+        logps[model][completion] = *known[completion];
+      } else if (is_computed) {
+        outcome.status.Update(
+            CheckFinite(*score, absl::StrCat(forward->model->name, ", ", kCompletionNames[completion])));
+        logps[model][completion] = score->logp;
+        outcome.token_logps[model][completion] = std::move(score->token_logps);
+        ++score;
       }
-      outcome.status.Update(CheckFinite(*score, absl::StrCat(forward->model->name, ", ", kCompletionNames[completion])));
-      logps[model][completion] = score->logp;
-      outcome.token_logps[model][completion] = std::move(score->token_logps);
-      ++score;
     }
     if (is_computed) ++forward;
   }
-  outcome.logps = {logps[0][kChosen], logps[0][kRejected], logps[1][kChosen], logps[1][kRejected]};
-  if (outcome.status.ok()) EvaluateAll(objectives, outcome);
+  PairInputs& inputs = outcome.inputs;
+  inputs.logps = {logps[0][kChosen], logps[0][kRejected], logps[1][kChosen], logps[1][kRejected]};
+  inputs.score_gap = request.score_gap;
+  inputs.head_logps = HeadLogProbs(outcome.token_logps, inputs.logps);
+  const auto& completions = outcome.prepared.ids.completions;
+  if (completions.empty()) return;
+  if (request.is_sent[kChosen]) inputs.num_chosen_tokens = static_cast<double>(completions[kChosen].size());
+  if (request.is_sent[kRejected]) inputs.num_rejected_tokens = static_cast<double>(completions[kRejected].size());
 }
 
 }  // namespace
@@ -84,19 +87,21 @@ std::shared_ptr<GroupJob> MakePairJob(const PairRequest& request, const PairOpti
   outcome.status = CheckKnown(request.known);
   if (!outcome.status.ok()) return nullptr;
   auto job = std::make_shared<GroupJob>();
-  if (IsFullyKnown(request.known)) {
+  const std::vector<const HostedModel*> models = ModelsOf(options);
+  bool is_known = true;
+  for (std::size_t model = 0; model < models.size(); ++model) is_known = is_known && IsFullyKnown(request.known[model]);
+  if (is_known) {
     FinishPair(request, options, *job, outcome);
     return nullptr;
   }
-  auto prepared = PreparePair(request.content, {{options.policy, options.reference}, options.profile, options.length});
+  auto prepared = PreparePair(request.content, {models, options.profile, options.length});
   if (!prepared.ok()) {
     outcome.status = prepared.status();
     return nullptr;
   }
   outcome.prepared = *std::move(prepared);
   const auto group = std::make_shared<const PromptGroup>(outcome.prepared.ids);
-  const std::array<const HostedModel*, 2> models = {options.policy, options.reference};
-  for (int model = 0; model < 2; ++model) {
+  for (std::size_t model = 0; model < models.size(); ++model) {
     if (auto unknown = Unknown(group, request.known[model])) {
       job->forwards.push_back({.model = models[model], .group = std::move(unknown), .scores = {}});
     }
@@ -105,17 +110,7 @@ std::shared_ptr<GroupJob> MakePairJob(const PairRequest& request, const PairOpti
 }
 
 void FinishPair(const PairRequest& request, const PairOptions& options, GroupJob& job, PairOutcome& outcome) {
-  Assemble(request.known, job.forwards, options.objectives, outcome);
-}
-
-PairOutcome ScoreKnownPair(const PairLogProbs& logps, const std::vector<Objective>& objectives) {
-  PairOutcome outcome;
-  outcome.logps = logps;
-  const KnownLogProbs known = {{{logps.policy_chosen_logp, logps.policy_rejected_logp},
-                                {logps.reference_chosen_logp, logps.reference_rejected_logp}}};
-  outcome.status = CheckKnown(known);
-  if (outcome.status.ok()) EvaluateAll(objectives, outcome);
-  return outcome;
+  Assemble(request, ModelsOf(options).size(), job.forwards, outcome);
 }
 
 }  // namespace prefscore

@@ -16,7 +16,7 @@ namespace prefscore {
 // to compute: `outcome` is then complete, or carries the fault.
 std::shared_ptr<GroupJob> MakePairJob(const PairRequest& request, const PairOptions& options, PairOutcome& outcome);
 
-// Puts known and computed log-probs together and evaluates the objectives. OUT_OF_RANGE where a log-prob is not finite.
+// Puts known and computed log-probs together. OUT_OF_RANGE where a log-prob is not finite.
 void FinishPair(const PairRequest& request, const PairOptions& options, GroupJob& job, PairOutcome& outcome);
 
 }  // namespace prefscore

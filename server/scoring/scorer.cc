@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "server/scoring/completions_job.h"
+#include "server/scoring/evaluate_pairs.h"
 #include "server/scoring/group_job.h"
 #include "server/scoring/pair_job.h"
 
@@ -114,9 +115,15 @@ void Scorer::CountTokens(const GroupJob& job) {
 }
 
 void Scorer::ScorePairs(std::vector<PairRequest> pairs, PairOptions options, Call call,
-                        std::function<void(absl::Status, std::vector<PairOutcome>)> done) {
+                        std::function<void(absl::Status, PairOutcomes)> done) {
   using State = CallState<PairRequest, PairOutcome, PairOptions>;
-  Run(std::make_shared<State>(std::move(pairs), std::move(options), std::move(call), std::move(done)), MakePairJob,
+  auto evaluate = [objectives = options.objectives, done = std::move(done)](absl::Status status,
+                                                                           std::vector<PairOutcome> outcomes) {
+    PairOutcomes all{.pairs = std::move(outcomes), .batch_states = {}};
+    if (status.ok()) all.batch_states = EvaluateObjectives(objectives, all.pairs);
+    done(std::move(status), std::move(all));
+  };
+  Run(std::make_shared<State>(std::move(pairs), std::move(options), std::move(call), std::move(evaluate)), MakePairJob,
       FinishPair);
 }
 

@@ -41,7 +41,7 @@ struct Call {
 // Which models score a call's pairs and how; the same for all pairs of a call.
 struct PairOptions {
   const HostedModel* policy = nullptr;
-  const HostedModel* reference = nullptr;
+  const HostedModel* reference = nullptr;  // null: no reference is run
   std::vector<Objective> objectives;
   TokenizationProfile profile = TokenizationProfile::kTrl;
   LengthOptions length;
@@ -62,7 +62,7 @@ class Scorer {
   // refuses the call as a whole (RESOURCE_EXHAUSTED, UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED), or OK and one outcome
   // per pair, in order. Returns at once.
   void ScorePairs(std::vector<PairRequest> pairs, PairOptions options, Call call,
-                  std::function<void(absl::Status, std::vector<PairOutcome>)> done);
+                  std::function<void(absl::Status, PairOutcomes)> done);
 
   // The same for prompts with N completions; each completion's boundary is its own.
   void ScoreCompletions(std::vector<GroupRequest> groups, CompletionOptions options, Call call,
@@ -82,8 +82,5 @@ class Scorer {
   Scheduler scheduler_;
   WorkerPool tokenizer_pool_;
 };
-
-// Checks and computes what needs no model: all four log-probs are given. INVALID_ARGUMENT where one is not finite or > 0.
-PairOutcome ScoreKnownPair(const PairLogProbs& logps, const std::vector<Objective>& objectives);
 
 }  // namespace prefscore

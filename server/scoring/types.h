@@ -13,6 +13,7 @@
 
 #include "absl/status/status.h"
 #include "server/models/causal_lm.h"
+#include "server/objectives/head_logps.h"
 #include "server/objectives/objective.h"
 #include "server/tokenizer/trl_profile.h"
 
@@ -70,18 +71,26 @@ struct GroupOutcome {
 using KnownLogProbs = std::array<std::array<std::optional<double>, 2>, 2>;
 
 struct PairRequest {
-  GroupContent content;  // two completions; ignored where all four log-probs are known
+  GroupContent content;  // two completions; ignored where all log-probs that the call wants are known
   KnownLogProbs known;
+  // Whether the completion is that of the pair. Not where it was left out, since its log-probs are known, and the other
+  // one stands in for it.
+  std::array<bool, 2> is_sent = {true, true};
+  double score_gap = kUnknown;
 };
 
 struct PairOutcome {
   absl::Status status;
-  PreparedGroup prepared;  // empty where all four log-probs were known
-  PairLogProbs logps;
-  PairMargins margins;
+  PreparedGroup prepared;  // empty where no model was needed
+  PairInputs inputs;       // the log-probs, and what else objectives read
   std::vector<ObjectiveValue> objectives;  // as requested
-  // [model][completion][token]; empty where the log-prob was known to the caller
-  std::array<std::array<std::vector<double>, 2>, 2> token_logps;
+  PairTokenLogps token_logps;              // empty where the log-prob was known to the caller
+};
+
+// All pairs of a call. Where a pair failed, it is no part of the batch of a batch objective.
+struct PairOutcomes {
+  std::vector<PairOutcome> pairs;
+  std::vector<BatchState> batch_states;  // one per objective
 };
 
 }  // namespace prefscore

@@ -25,9 +25,28 @@ TEST(ObjectiveFlagTest, AbsentParametersStayAbsent) {
   EXPECT_TRUE(ParseObjectiveFlag("sigmoid:gamma=0")->has_gamma());
 }
 
+TEST(ObjectiveFlagTest, ReadsParametersAndSums) {
+  const auto choice = ParseObjectiveFlag("sigmoid:f_divergence_type=alpha_divergence,f_alpha_divergence_coef=0.25");
+  ASSERT_TRUE(choice.ok()) << choice.status();
+  EXPECT_EQ(choice->parameters().at("f_divergence_type").text(), "alpha_divergence");
+  EXPECT_EQ(choice->parameters().at("f_alpha_divergence_coef").number(), 0.25);
+  const auto sum = ParseObjectiveFlag("0.8*sigmoid:beta=1e+2,gamma=2e-1+2e-1*bco_pair:delta=1+sft");
+  ASSERT_TRUE(sum.ok()) << sum.status();
+  EXPECT_EQ(sum->name(), "");
+  ASSERT_EQ(sum->terms_size(), 3);
+  EXPECT_EQ(sum->terms(0).weight(), 0.8);
+  EXPECT_EQ(sum->terms(0).objective().beta(), 100);
+  EXPECT_EQ(sum->terms(0).objective().gamma(), 0.2);
+  EXPECT_EQ(sum->terms(1).weight(), 0.2);
+  EXPECT_EQ(sum->terms(2).weight(), 1);
+  EXPECT_EQ(sum->terms(2).objective().name(), "sft");
+}
+
 TEST(ObjectiveFlagTest, FormattingReadsBack) {
   for (const char* flag :
-       {"sigmoid", "margin_hinge:beta=0.3", "sigmoid:beta=0.1,gamma=0.05", "sigmoid:gamma=1e-07"}) {
+       {"sigmoid", "margin_hinge:beta=0.3", "sigmoid:beta=0.1,gamma=0.05", "sigmoid:gamma=1e-07",
+        "robust:beta=0.1,label_smoothing=0.2", "0.8*sigmoid:beta=100+0.2*bco_pair:delta=1+1*sft",
+        "sigmoid:f_divergence_type=forward_kl"}) {
     EXPECT_EQ(FormatObjective(*ParseObjectiveFlag(flag)), flag);
   }
 }
@@ -36,8 +55,15 @@ TEST(ObjectiveFlagTest, FaultsAreNamed) {
   const std::pair<const char*, const char*> faults[] = {
       {"", "has no name"},
       {":beta=1", "has no name"},
-      {"sigmoid:", "'' is not a parameter; known: beta, gamma"},
-      {"sigmoid:alpha=1", "'alpha' is not a parameter"},
+      {"sigmoid:", "'' is not PARAMETER=VALUE"},
+      {"sigmoid:=1", "'=1' is not PARAMETER=VALUE"},
+      {"robust:label_smoothing", "label_smoothing has no value"},
+      {"robust:label_smoothing=", "label_smoothing is not a finite number: ''"},
+      {"robust:label_smoothing=inf", "label_smoothing is not a finite number: 'inf'"},
+      {"robust:label_smoothing=0,label_smoothing=1", "label_smoothing is given twice"},
+      {"x*sigmoid", "the weight is not a finite number: 'x'"},
+      {"sigmoid+", "has no name"},
+      {"0.5*", "has no name"},
       {"sigmoid:beta", "beta has no value"},
       {"sigmoid:beta=", "beta is not a finite number: ''"},
       {"sigmoid:beta=0.1x", "beta is not a finite number: '0.1x'"},

@@ -11,7 +11,8 @@ def test_buf_lint(tmp_path):
     image = tmp_path / "prefscore.binpb"
     subprocess.run(
         ["protoc", "-I", REPO / "proto", "-I", sysconfig.get_paths()["purelib"], "--include_source_info", "-o", image,
-         "--include_imports", "prefscore/v1/scoring.proto", "prefscore/v1/models.proto"],
+         "--include_imports", "prefscore/v1/scoring.proto",
+         "prefscore/v1/models.proto", "prefscore/v1/diagnostics.proto"],
         check=True,
     )
     buf = pathlib.Path(sys.executable).parent / "buf"

@@ -91,7 +91,7 @@ TEST_F(CallErrorsTest, Objectives) {
   limits_.max_objectives = 2;
   Start();
   const double nan = std::nan("");
-  ExpectCallFault(WithObjective("sigmoid", 0.0, {}), grpc::INVALID_ARGUMENT, "options.objectives[1].beta", "beta is 0");
+  ExpectCallFault(WithObjective("sigmoid", 0.0, {}), grpc::INVALID_ARGUMENT, "options.objectives[1].beta", "beta: is 0");
   ExpectCallFault(WithObjective("sigmoid", -1.0, {}), grpc::INVALID_ARGUMENT, "options.objectives[1].beta", "-1");
   ExpectCallFault(WithObjective("sigmoid", nan, {}), grpc::INVALID_ARGUMENT, "options.objectives[1].beta", "nan");
   ExpectCallFault(WithObjective("sigmoid", INFINITY, {}), grpc::INVALID_ARGUMENT, "options.objectives[1].beta", "inf");

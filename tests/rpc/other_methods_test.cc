@@ -184,8 +184,90 @@ TEST_F(OtherMethodsTest, EvaluateCallsAreCheckedAsAWhole) {
   v1::EvaluateObjectivesResponse response;
   EXPECT_EQ(DetailsOf(Evaluate(request, &response)).field, "pairs");
   *request.add_pairs() = LogProbs(-1, -2, -3, -5);
-  request.add_objectives()->set_name("hinge");
+  request.add_objectives()->set_name("nonsense");
   EXPECT_EQ(DetailsOf(Evaluate(request, &response)).field, "objectives[0].name");
+}
+
+TEST_F(OtherMethodsTest, EvaluateTakesWhatTheObjectivesNeedAndNoMore) {
+  Start();
+  v1::EvaluateObjectivesRequest request;
+  v1::PairLogProbs& complete = *request.add_pairs();
+  complete.mutable_logps()->set_policy_chosen_logp(-3);
+  complete.mutable_logps()->set_policy_rejected_logp(-6);
+  complete.set_num_chosen_tokens(1);
+  complete.set_num_rejected_tokens(3);
+  (*complete.mutable_labels())["category"] = "code";
+  *request.add_pairs() = complete;
+  request.mutable_pairs(1)->clear_num_rejected_tokens();
+  *request.add_pairs() = complete;
+  for (const float logp : {-1.f, -1.f, -1.f}) request.mutable_pairs(2)->mutable_token_logps()->add_policy_rejected(logp);
+  *request.add_pairs() = complete;
+  for (const float logp : {-3.f, -3.f}) request.mutable_pairs(3)->mutable_token_logps()->add_policy_rejected(logp);
+  request.add_objectives()->set_name("simpo");
+  v1::EvaluateObjectivesResponse response;
+  ASSERT_TRUE(Evaluate(request, &response).ok());
+  const v1::PairResult& result = response.results(0);
+  EXPECT_FALSE(result.has_status()) << result.status().message();
+  EXPECT_FALSE(result.has_reference_chosen_logp());
+  EXPECT_FALSE(result.has_chosen_logratio());
+  EXPECT_FALSE(result.has_reference_margin());
+  EXPECT_EQ(result.policy_margin(), 3);
+  EXPECT_EQ(result.labels().at("category"), "code");
+  EXPECT_DOUBLE_EQ(result.objectives(0).logit(), 0.1 * (-3 - -2) - 0.5);
+  EXPECT_EQ(result.objectives(0).label(), "simpo:beta=0.1");
+  EXPECT_EQ(DetailsOf(response.results(1).status()).field, "pairs[1].num_rejected_tokens");
+  EXPECT_EQ(DetailsOf(response.results(2).status()).field, "pairs[2].token_logps.policy_rejected") << "sums to -3";
+  EXPECT_EQ(DetailsOf(response.results(3).status()).field, "pairs[3].token_logps.policy_rejected") << "two of three";
+
+  request.mutable_objectives(0)->set_name("sigmoid");
+  ASSERT_TRUE(Evaluate(request, &response).ok());
+  EXPECT_EQ(DetailsOf(response.results(0).status()).field, "pairs[0].logps.reference_chosen_logp");
+  EXPECT_THAT(response.results(0).status().message(), HasSubstr("objective 'sigmoid' needs it"));
+}
+
+TEST_F(OtherMethodsTest, EvaluatesSumsAndBatches) {
+  Start();
+  v1::EvaluateObjectivesRequest request;
+  *request.add_pairs() = LogProbs(-1, -2, -3, -5);
+  *request.add_pairs() = LogProbs(-4, -2, -3, -5);
+  v1::Objective& sum = *request.add_objectives();
+  for (const char* name : {"sigmoid", "hinge"}) {
+    sum.add_terms()->mutable_objective()->set_name(name);
+    sum.mutable_terms(sum.terms_size() - 1)->set_weight(0.5);
+  }
+  request.add_objectives()->set_name("sigmoid");
+  request.add_objectives()->set_name("hinge");
+  request.add_objectives()->set_name("kto_pair");
+  v1::EvaluateObjectivesResponse response;
+  ASSERT_TRUE(Evaluate(request, &response).ok());
+  const v1::PairResult& result = response.results(1);
+  EXPECT_EQ(result.objectives(0).name(), "weighted_sum");
+  EXPECT_DOUBLE_EQ(result.objectives(0).loss(), (result.objectives(1).loss() + result.objectives(2).loss()) / 2);
+  ASSERT_EQ(response.batch_states_size(), 4);
+  EXPECT_EQ(response.batch_states(0).values_size(), 0);
+  EXPECT_DOUBLE_EQ(response.batch_states(3).values().at("kl_chosen"), 0.05);
+
+  sum.mutable_terms(1)->mutable_objective()->set_beta(-1);
+  EXPECT_EQ(DetailsOf(Evaluate(request, &response)).field, "objectives[0].terms[1].objective.beta");
+  sum.mutable_terms(1)->mutable_objective()->clear_beta();
+  (*sum.mutable_terms(1)->mutable_objective()->mutable_parameters())["label_smoothing"].set_number(0.1);
+  EXPECT_EQ(DetailsOf(Evaluate(request, &response)).field,
+            "objectives[0].terms[1].objective.parameters.label_smoothing");
+}
+
+TEST_F(OtherMethodsTest, ListsObjectives) {
+  Start();
+  grpc::ClientContext context;
+  v1::ListObjectivesResponse response;
+  ASSERT_TRUE(scoring_->ListObjectives(&context, {}, &response).ok());
+  ASSERT_GT(response.objectives_size(), 30);
+  const v1::ObjectiveInfo& sigmoid = response.objectives(0);
+  EXPECT_EQ(sigmoid.name(), "sigmoid");
+  EXPECT_THAT(sigmoid.needs(), ::testing::ElementsAre("reference"));
+  EXPECT_EQ(sigmoid.parameters(0).name(), "beta");
+  EXPECT_EQ(sigmoid.parameters(0).default_value(), "0.1");
+  EXPECT_EQ(sigmoid.parameters(1).default_value(), "beta");
+  EXPECT_EQ(sigmoid.parameters(2).limits(), "one of: reverse_kl, forward_kl, js_divergence, alpha_divergence");
 }
 
 TEST_F(OtherMethodsTest, ListsModelsAndLimits) {

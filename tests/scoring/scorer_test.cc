@@ -49,8 +49,12 @@ class ScorerTest : public ::testing::Test {
     PairOptions options;
     options.policy = &policy_;
     options.reference = &reference_;
-    options.objectives = {{.kind = ObjectiveKind::kSigmoid, .beta = 0.1, .gamma = 0.1}};
+    options.objectives = {*Objective::Create({.name = "sigmoid"})};
     return options;
+  }
+
+  double LossOf(const PairInputs& inputs) {
+    return Evaluate(Options().objectives[0], std::vector<PairInputs>{inputs})[0].loss;
   }
 
   static PairRequest Pair(TokenIds prompt, TokenIds chosen, TokenIds rejected) {
@@ -62,8 +66,9 @@ class ScorerTest : public ::testing::Test {
     std::pair<absl::Status, std::vector<PairOutcome>> result;
     absl::Notification done;
     scorer_->ScorePairs(std::move(pairs), std::move(options), std::move(call),
-                        [&](absl::Status status, std::vector<PairOutcome> outcomes) {
-                          result = {std::move(status), std::move(outcomes)};
+                        [&](absl::Status status, PairOutcomes outcomes) {
+                          result = {std::move(status), std::move(outcomes.pairs)};
+                          batch_states_ = std::move(outcomes.batch_states);
                           done.Notify();
                         });
     done.WaitForNotification();
@@ -76,6 +81,7 @@ class ScorerTest : public ::testing::Test {
   HostedModel reference_;
   std::int64_t computed_ = 0;
   std::int64_t saved_ = 0;
+  std::vector<BatchState> batch_states_;
   std::unique_ptr<Scorer> scorer_;
 };
 
@@ -89,13 +95,12 @@ TEST_F(ScorerTest, ScoresPairsInTheOrderOfTheCall) {
   for (TokenId id = 0; id < 50; ++id) {
     const PairOutcome& outcome = outcomes[id];
     ASSERT_TRUE(outcome.status.ok());
-    EXPECT_EQ(outcome.logps.policy_chosen_logp, FakeLogp(kPolicyWeight, {id}));
-    EXPECT_EQ(outcome.logps.policy_rejected_logp, FakeLogp(kPolicyWeight, {id, 7}));
-    EXPECT_EQ(outcome.logps.reference_chosen_logp, FakeLogp(kReferenceWeight, {id}));
-    EXPECT_EQ(outcome.logps.reference_rejected_logp, FakeLogp(kReferenceWeight, {id, 7}));
-    EXPECT_EQ(outcome.margins.policy_margin, outcome.logps.policy_chosen_logp - outcome.logps.policy_rejected_logp);
+    EXPECT_EQ(outcome.inputs.logps.policy_chosen_logp, FakeLogp(kPolicyWeight, {id}));
+    EXPECT_EQ(outcome.inputs.logps.policy_rejected_logp, FakeLogp(kPolicyWeight, {id, 7}));
+    EXPECT_EQ(outcome.inputs.logps.reference_chosen_logp, FakeLogp(kReferenceWeight, {id}));
+    EXPECT_EQ(outcome.inputs.logps.reference_rejected_logp, FakeLogp(kReferenceWeight, {id, 7}));
     ASSERT_EQ(outcome.objectives.size(), 1u);
-    EXPECT_EQ(outcome.objectives[0].loss, Evaluate(Options().objectives[0], outcome.logps).loss);
+    EXPECT_EQ(outcome.objectives[0].loss, LossOf(outcome.inputs));
   }
   EXPECT_EQ(computed_, 50 * 2 * (3 + 1 + 2)) << "the prompt once per model";
   EXPECT_EQ(saved_, 50 * 2 * 3);
@@ -109,9 +114,9 @@ TEST_F(ScorerTest, NothingThatIsKnownIsComputed) {
   ASSERT_TRUE(status.ok());
   EXPECT_EQ(policy_lm_->num_forwards(), 0);
   EXPECT_EQ(computed_, 2) << "prompt and chosen completion under the reference";
-  EXPECT_EQ(outcomes[0].logps.policy_rejected_logp, -2.0);
-  EXPECT_EQ(outcomes[0].logps.reference_chosen_logp, FakeLogp(kReferenceWeight, {2}));
-  EXPECT_EQ(outcomes[0].logps.reference_rejected_logp, -4.0);
+  EXPECT_EQ(outcomes[0].inputs.logps.policy_rejected_logp, -2.0);
+  EXPECT_EQ(outcomes[0].inputs.logps.reference_chosen_logp, FakeLogp(kReferenceWeight, {2}));
+  EXPECT_EQ(outcomes[0].inputs.logps.reference_rejected_logp, -4.0);
   EXPECT_THAT(outcomes[0].token_logps[1][kChosen], ElementsAre(-kReferenceWeight * 3));
   EXPECT_TRUE(outcomes[0].token_logps[1][kRejected].empty());
 }
@@ -123,7 +128,7 @@ TEST_F(ScorerTest, AFullyKnownPairRunsNoModel) {
   const auto [status, outcomes] = Score({pair}, Options());
   ASSERT_TRUE(status.ok());
   EXPECT_EQ(outcomes[0].objectives[0].loss,
-            ScoreKnownPair({-1, -2, -3, -4}, Options().objectives).objectives[0].loss);
+            LossOf({.logps = {-1, -2, -3, -4}}));
   EXPECT_EQ(policy_lm_->num_forwards() + reference_lm_->num_forwards(), 0);
 }
 
@@ -136,7 +141,57 @@ TEST_F(ScorerTest, PolicyAndReferenceOfTheSameWeightsAreComputedOnce) {
   const auto [status, outcomes] = Score({Pair({1}, {2}, {3})}, options);
   ASSERT_TRUE(status.ok());
   EXPECT_EQ(policy_lm_->num_forwards(), 1);
-  EXPECT_EQ(outcomes[0].margins.chosen_logratio, 0.0);
+  EXPECT_EQ(ComputeMargins(outcomes[0].inputs.logps).chosen_logratio, 0.0);
+}
+
+TEST_F(ScorerTest, WithoutAReferenceNoneIsRun) {
+  Start();
+  PairOptions options = Options();
+  options.reference = nullptr;
+  options.objectives = {*Objective::Create({.name = "simpo"})};
+  PairRequest known = Pair({1}, {2}, {3});
+  known.known[0] = {-1.0, -2.0};  // and nothing of a reference
+  PairRequest with_reference = Pair({1}, {2}, {3});
+  with_reference.known[1] = {-3.0, -4.0};
+  const auto [status, outcomes] = Score({Pair({1}, {2}, {3, 4}), known, with_reference}, options);
+  ASSERT_TRUE(status.ok());
+  EXPECT_EQ(reference_lm_->num_forwards(), 0);
+  ASSERT_TRUE(outcomes[0].status.ok()) << outcomes[0].status;
+  EXPECT_TRUE(std::isnan(outcomes[0].inputs.logps.reference_chosen_logp));
+  EXPECT_EQ(outcomes[0].inputs.num_rejected_tokens, 2);
+  EXPECT_NEAR(outcomes[0].objectives[0].logit, 0.1 * (-0.75 - (-2.25 / 2)) - 0.5, 1e-15);
+  EXPECT_EQ(FieldOf(outcomes[1].status), "num_chosen_tokens") << "nothing was tokenised";
+  EXPECT_EQ(outcomes[2].inputs.logps.reference_chosen_logp, -3.0);
+}
+
+TEST_F(ScorerTest, TokenLogProbsReachTheObjectiveThatReadsThem) {
+  Start();
+  PairOptions options = Options();
+  options.objectives = {*Objective::Create({.name = "ld_dpo", .parameters = {{"ld_alpha", 0.25}}})};
+  PairRequest known = Pair({1}, {2}, {3, 4, 5});
+  known.known[1][kRejected] = -4.0;
+  const auto [status, outcomes] = Score({Pair({1}, {2}, {3, 4, 5}), known}, options);
+  ASSERT_TRUE(outcomes[0].status.ok()) << outcomes[0].status;
+  // One shared token; of the rejected completion's tail of two tokens a quarter counts.
+  const double policy_rejected = -kPolicyWeight * (4 + 0.25 * (5 + 6));
+  const double reference_rejected = -kReferenceWeight * (4 + 0.25 * (5 + 6));
+  EXPECT_NEAR(outcomes[0].objectives[0].logit,
+              0.1 * ((-kPolicyWeight * 3 - policy_rejected) - (-kReferenceWeight * 3 - reference_rejected)), 1e-15);
+  EXPECT_EQ(FieldOf(outcomes[1].status), "token_logps.reference_rejected");
+}
+
+TEST_F(ScorerTest, TheScoredPairsOfACallAreTheBatch) {
+  Start();
+  policy_lm_->PoisonToken(9);
+  PairOptions options = Options();
+  options.objectives = {*Objective::Create({.name = "sigmoid"}), *Objective::Create({.name = "kto_pair"})};
+  const auto [status, outcomes] = Score({Pair({1}, {2}, {3}), Pair({1}, {9}, {3}), Pair({1}, {5}, {8})}, options);
+  ASSERT_TRUE(status.ok());
+  EXPECT_FALSE(outcomes[1].status.ok());
+  ASSERT_EQ(batch_states_.size(), 2u);
+  EXPECT_TRUE(batch_states_[0].empty());
+  const double mean_chosen_reward = 0.1 * (kReferenceWeight - kPolicyWeight) * (3 + 6) / 2;
+  EXPECT_NEAR(batch_states_[1].at("kl_chosen"), mean_chosen_reward, 1e-15);
 }
 
 TEST_F(ScorerTest, AFaultyPairFailsAlone) {
