@@ -31,9 +31,11 @@ struct DiscopopObjective {
   static PREFSCORE_INLINE auto Evaluate(const Pair& pair, const double* own) {
     const double tau = own[0];
     const auto z = pair.Logit();
-    // m * exp(-z) in one exponential: for z << 0 its factors overflow and vanish.
-    const auto loss = Sigmoid(-(z / tau)) * Softplus(-z) + Exp(-z - Softplus(-(z / tau)));
-    return OutcomeOf(pair, loss, z);
+    // m * exp(-z) = exp(-z - softplus(-z/tau)) in one exponential: for z << 0 its factors overflow and vanish.
+    const double exponent = (z.value >= 0 ? -z.value : SlopeProduct<Pair::N>(1.0 / tau - 1.0, z.value)) -
+                            Log1p(Exp(-Abs(z.value) / tau));
+    const auto tail = Exp(Chain(exponent, Sigmoid(-z.value / tau) / tau - 1.0, z));
+    return OutcomeOf(pair, Sigmoid(-(z / tau)) * Softplus(-z) + tail, z);
   }
 };
 

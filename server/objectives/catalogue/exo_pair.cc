@@ -29,8 +29,8 @@ struct ExoPairObjective {
 
   template <typename Pair>
   static PREFSCORE_INLINE auto Evaluate(const Pair& pair, const double* own) {
-    const double log_eps = Log(own[0]);
-    const double log_rest = Log1p(-own[0]);
+    const double log_eps = __builtin_log(own[0]);
+    const double log_rest = __builtin_log1p(-own[0]);
     const auto z = pair.Logit();
     const auto loss = Sigmoid(z) * (-Softplus(-z) - log_rest) + Sigmoid(-z) * (-Softplus(z) - log_eps);
     return OutcomeOf(pair, loss, z);

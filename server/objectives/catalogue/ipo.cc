@@ -24,9 +24,9 @@ struct IpoObjective {
   template <typename Pair>
   static PREFSCORE_INLINE auto Evaluate(const Pair& pair, const double* own) {
     const auto z = pair.MeanLogit();
-    const auto target = Variable<Pair::kNumVariables>(0.5 / pair.beta, 0, 0, -0.5 / (pair.beta * pair.beta), 0);
-    const auto difference = pair.ChosenScore() / pair.num_chosen_tokens - pair.RejectedScore() / pair.num_rejected_tokens;
-    return OutcomeOf(pair, Square(WithValue(difference, z.value / pair.beta) - target), z);
+    const auto target = Variable<Pair::N>(0.5 / pair.beta, 0, 0, -0.5 / (pair.beta * pair.beta), 0);
+    const auto difference = WithValue(pair.MeanScoreDifference(), z.value / pair.beta);
+    return OutcomeOf(pair, Square(difference - target), z);
   }
 };
 

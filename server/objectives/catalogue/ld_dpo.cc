@@ -22,7 +22,7 @@ void ReplaceLogps(const KernelInput& input, double* const* logps) {
     const double* whole = input.pairs[kPolicyChosenLogp + column];
     const double* head = input.pairs[kPolicyChosenHeadLogp + column];
     for (size_t i = 0; i < input.num_pairs; ++i) {
-      logps[column][i] = column < num_replaced ? head[i] + alpha * (whole[i] - head[i]) : whole[i];
+      logps[column][i] = column < num_replaced ? alpha * whole[i] + (1.0 - alpha) * head[i] : whole[i];
     }
   }
 }

@@ -33,7 +33,7 @@ struct OrpoObjective {
   static PREFSCORE_INLINE auto Evaluate(const Pair& pair, const double* own) {
     const auto o = LogOdds(pair.MeanPolicyChosen()) - LogOdds(pair.MeanPolicyRejected());
     const auto loss = pair.ChosenNll() + pair.Beta() * Softplus(-o);
-    return Outcome<Pair::kNumVariables>{loss, o.value, 0.0, o.value};
+    return Outcome<Pair::N>{loss, o.value, 0.0, o.value};
   }
 };
 

@@ -32,7 +32,7 @@ struct SimpoObjective {
   template <typename Pair>
   static PREFSCORE_INLINE auto Evaluate(const Pair& pair, const double* own) {
     const double eps = own[1];
-    const auto v = pair.Beta() * (pair.MeanPolicyChosen() - pair.MeanPolicyRejected()) - own[0];
+    const auto v = pair.MeanLogit() - own[0];
     const auto loss = (1.0 - eps) * Softplus(-v) + eps * Softplus(v) + own[2] * pair.ChosenNll();
     return OutcomeWithMargin(pair, loss, v.value, own[0] / pair.beta);
   }

@@ -8,18 +8,31 @@
 namespace prefscore {
 namespace {
 
+// N is the number of variables, plus kGuarded where slopes may overflow: see SlopeProduct.
+constexpr int kGuarded = 8;
+template <int N>
+constexpr int kNumVariables = N & ~kGuarded;
+
 template <int N>
 struct Dual {
   double value;
-  double by[N];
+  double by[kNumVariables<N>];
 };
+
+// A product of slopes. Guarded, 0 prevails over what overflowed: a variable that does not matter, or a loss that is flat, has
+// the derivative 0. It is a branch to the compiler, so that only those pay for it who need it.
+template <int N>
+PREFSCORE_INLINE double SlopeProduct(double x, double y) {
+  if constexpr ((N & kGuarded) == 0) return x * y;
+  return x == 0 || y == 0 ? 0.0 : x * y;
+}
 
 // f(x), given its value and slope at x.
 template <int N>
 PREFSCORE_INLINE Dual<N> Chain(double value, double slope, const Dual<N>& x) {
   Dual<N> result;
   result.value = value;
-  for (int i = 0; i < N; ++i) result.by[i] = slope * x.by[i];
+  for (int i = 0; i < kNumVariables<N>; ++i) result.by[i] = SlopeProduct<N>(slope, x.by[i]);
   return result;
 }
 
@@ -27,7 +40,7 @@ template <int N>
 PREFSCORE_INLINE Dual<N> operator+(const Dual<N>& x, const Dual<N>& y) {
   Dual<N> result;
   result.value = x.value + y.value;
-  for (int i = 0; i < N; ++i) result.by[i] = x.by[i] + y.by[i];
+  for (int i = 0; i < kNumVariables<N>; ++i) result.by[i] = x.by[i] + y.by[i];
   return result;
 }
 
@@ -40,28 +53,30 @@ template <int N>
 PREFSCORE_INLINE Dual<N> operator-(const Dual<N>& x, const Dual<N>& y) {
   Dual<N> result;
   result.value = x.value - y.value;
-  for (int i = 0; i < N; ++i) result.by[i] = x.by[i] - y.by[i];
+  for (int i = 0; i < kNumVariables<N>; ++i) result.by[i] = x.by[i] - y.by[i];
   return result;
 }
 
 template <int N>
 PREFSCORE_INLINE Dual<N> operator*(const Dual<N>& x, const Dual<N>& y) {
   Dual<N> result;
-  result.value = x.value * y.value;
-  for (int i = 0; i < N; ++i) result.by[i] = x.by[i] * y.value + x.value * y.by[i];
+  result.value = SlopeProduct<N>(x.value, y.value);
+  for (int i = 0; i < kNumVariables<N>; ++i) {
+    result.by[i] = SlopeProduct<N>(x.by[i], y.value) + SlopeProduct<N>(x.value, y.by[i]);
+  }
   return result;
 }
 
 template <int N>
 PREFSCORE_INLINE Dual<N> operator*(double factor, const Dual<N>& x) {
-  return Chain(factor * x.value, factor, x);
+  return Chain(SlopeProduct<N>(factor, x.value), factor, x);
 }
 
 template <int N>
 PREFSCORE_INLINE Dual<N> operator/(const Dual<N>& x, double divisor) {
   Dual<N> result;
   result.value = x.value / divisor;
-  for (int i = 0; i < N; ++i) result.by[i] = x.by[i] / divisor;
+  for (int i = 0; i < kNumVariables<N>; ++i) result.by[i] = x.by[i] / divisor;
   return result;
 }
 

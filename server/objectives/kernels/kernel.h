@@ -25,15 +25,15 @@ struct Outcome {
 };
 
 // The outcome of an objective whose logit asks for the policy margin `required_margin`.
-template <int N, DivergenceType kDivergence>
-PREFSCORE_INLINE Outcome<N> OutcomeWithMargin(const Pair<N, kDivergence>& pair, const Dual<N>& loss, double logit,
+template <typename Pair, int N>
+PREFSCORE_INLINE Outcome<N> OutcomeWithMargin(const Pair& pair, const Dual<N>& loss, double logit,
                                               double required_margin) {
   return {loss, logit, required_margin, logit / pair.beta};
 }
 
 // The outcome of an objective that asks for (gamma/beta) * h0, as the reference does.
-template <int N, DivergenceType kDivergence>
-PREFSCORE_INLINE Outcome<N> OutcomeOf(const Pair<N, kDivergence>& pair, const Dual<N>& loss, const Dual<N>& logit) {
+template <typename Pair, int N>
+PREFSCORE_INLINE Outcome<N> OutcomeOf(const Pair& pair, const Dual<N>& loss, const Dual<N>& logit) {
   return OutcomeWithMargin(pair, loss, logit.value, pair.gamma / pair.beta * pair.ReferenceMargin());
 }
 
@@ -68,7 +68,7 @@ PREFSCORE_INLINE void EvaluateLoop(const KernelInput& input, double* const* valu
         .rejected_reward = in.rejected_reward[i],
         .rejected_reward_low = in.rejected_reward_low[i],
     };
-    const Outcome<4> outcome = Formula::Evaluate(pair, parameters + kOwn);
+    const auto outcome = Formula::Evaluate(pair, parameters + kOwn);
     out[kLoss][i] = outcome.loss.value;
     out[kLogit][i] = outcome.logit;
     out[kChosenReward][i] = pair.chosen_reward;
@@ -111,7 +111,7 @@ PREFSCORE_INLINE void EvaluateFastLoop(const KernelInput& input, const FastOutpu
     pair.chosen_reward = pair.beta * pair.policy_chosen_logp - pair.gamma * pair.reference_chosen_logp;
     pair.rejected_reward = pair.beta * pair.policy_rejected_logp - pair.gamma * pair.reference_rejected_logp;
     pair.z = pair.beta * (pair.policy_chosen_logp - pair.policy_rejected_logp) - pair.gamma * pair.ReferenceMargin();
-    const Outcome<2> outcome = Formula::Evaluate(pair, parameters + kOwn);
+    const auto outcome = Formula::Evaluate(pair, parameters + kOwn);
     out.loss[i] = outcome.loss.value;
     out.logit[i] = outcome.logit;
     out.by_policy_chosen[i] = outcome.loss.by[0];
