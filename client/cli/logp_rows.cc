@@ -88,8 +88,10 @@ absl::Status FillPair(const std::string& text, const std::vector<std::string>& l
   const Json& status = Member(row, "status");
   if (status.is_object()) {
     const Json& message = Member(status, "message");
-    return absl::InvalidArgumentError(
-        absl::StrCat("was not scored: ", message.is_string() ? message.get<std::string>() : status.dump()));
+    const std::string text =
+        absl::StrCat("was not scored: ", message.is_string() ? message.get<std::string>() : status.dump());
+    const bool is_non_finite = Member(status, "code") == static_cast<int>(absl::StatusCode::kOutOfRange);
+    return is_non_finite ? absl::OutOfRangeError(text) : absl::InvalidArgumentError(text);
   }
   RETURN_IF_ERROR(FillLogProbs(row, *pair.mutable_logps()));
   ASSIGN_OR_RETURN(const std::uint32_t num_chosen_tokens, CountMember(row, "num_chosen_tokens"));

@@ -16,7 +16,9 @@
 namespace prefscore::cli {
 
 struct LogProbRow {
-  absl::Status fault;     // INVALID_ARGUMENT naming the field; a row that carries a `status` has that as its fault
+  // INVALID_ARGUMENT naming the field. A row that carries a `status` has that as its fault: OUT_OF_RANGE where a log-prob was
+  // not finite, else INVALID_ARGUMENT.
+  absl::Status fault;
   v1::PairLogProbs pair;  // its id is set, fault or not, where the row has one
 };
 

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "client/cli/models_command.h"
 
-#include <google/protobuf/util/json_util.h>
-
 #include <iostream>
 
 #include "absl/strings/str_format.h"
+#include "client/cli/message_json.h"
 #include "client/cli/progress.h"
 
 namespace prefscore::cli {
@@ -59,13 +58,7 @@ int RunModels(const ModelsOptions& options) {
   const absl::StatusOr<v1::ListModelsResponse> response = client->ListModels();
   if (!response.ok()) return Fail(response.status());
   if (options.json) {
-    google::protobuf::util::JsonPrintOptions print_options;
-    print_options.preserve_proto_field_names = true;
-    print_options.always_print_primitive_fields = true;
-    print_options.add_whitespace = true;
-    std::string text;
-    (void)google::protobuf::util::MessageToJsonString(*response, &text, print_options);
-    std::cout << text;
+    std::cout << MessageToJson(*response, JsonLayout::kIndented);
     return kAllDone;
   }
   for (const v1::Model& model : response->models()) PrintModel(model);

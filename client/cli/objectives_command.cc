@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "client/cli/objectives_command.h"
 
-#include <google/protobuf/util/json_util.h>
-
 #include <iostream>
 #include <string>
+#include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "client/cli/command.h"
+#include "client/cli/message_json.h"
 #include "server/messages/objective_messages.h"
 
 namespace prefscore::cli {
@@ -20,14 +21,6 @@ std::string ParameterText(const v1::ParameterInfo& parameter) {
                                            : absl::StrCat(parameter.name(), "=", parameter.default_value());
 }
 
-std::string ParametersText(const v1::ObjectiveInfo& objective, const char* quote) {
-  std::string text;
-  for (const v1::ParameterInfo& parameter : objective.parameters()) {
-    absl::StrAppend(&text, text.empty() ? "" : ", ", quote, ParameterText(parameter), quote);
-  }
-  return text;
-}
-
 // What a pair must have beside the policy's log-probs.
 std::string NeedsText(const v1::ObjectiveInfo& objective) {
   std::string text = absl::StrJoin(objective.needs(), ", ");
@@ -35,12 +28,24 @@ std::string NeedsText(const v1::ObjectiveInfo& objective) {
   return text;
 }
 
+// A row of the README's table: beta and gamma have a column, the coefficients of f_divergence_type go without saying.
 void PrintMarkdown(const v1::ListObjectivesResponse& objectives) {
-  std::cout << "| name | loss | parameters and defaults | needs | source |\n|---|---|---|---|---|\n";
+  std::cout << "| name | loss | weights | parameters | needs | source |\n|---|---|---|---|---|---|\n";
   for (const v1::ObjectiveInfo& objective : objectives.objectives()) {
+    std::vector<std::string> weights;
+    std::vector<std::string> parameters;
+    for (const v1::ParameterInfo& parameter : objective.parameters()) {
+      if (parameter.name() == "beta") {
+        weights.push_back("β");
+      } else if (parameter.name() == "gamma") {
+        weights.push_back("γ");
+      } else if (!absl::StartsWith(parameter.name(), "f_alpha_divergence_coef")) {
+        parameters.push_back(absl::StrCat("`", ParameterText(parameter), "`"));
+      }
+    }
     std::cout << "| `" << objective.name() << "` | " << absl::StrReplaceAll(objective.formula(), {{"*", "\\*"}})
-              << " | " << ParametersText(objective, "`") << " | " << NeedsText(objective) << " | "
-              << objective.source() << " |\n";
+              << " | " << absl::StrJoin(weights, " ") << " | " << absl::StrJoin(parameters, ", ") << " | "
+              << NeedsText(objective) << " | " << objective.source() << " |\n";
   }
 }
 
@@ -65,12 +70,7 @@ int RunObjectives(ObjectivesFormat format) {
   } else if (format == ObjectivesFormat::kText) {
     PrintText(objectives);
   } else {
-    google::protobuf::util::JsonPrintOptions options;
-    options.preserve_proto_field_names = true;
-    options.add_whitespace = true;
-    std::string text;
-    if (!google::protobuf::util::MessageToJsonString(objectives, &text, options).ok()) return kRunFailed;
-    std::cout << text;
+    std::cout << MessageToJson(objectives, JsonLayout::kIndented);
   }
   std::cout << std::flush;
   return kAllDone;

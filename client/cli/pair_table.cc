@@ -40,12 +40,13 @@ void PairTable::Add(const v1::PairResult& result) {
   const bool has_objective = result.objectives_size() > 0;
   const v1::ObjectiveResult objective = has_objective ? result.objectives(0) : v1::ObjectiveResult();
   rows_.push_back(
-      {id, absl::StrFormat("%.3f", result.policy_margin()), absl::StrFormat("%.3f", result.reference_margin()),
+      {id, absl::StrFormat("%.3f", result.policy_margin()),
+       result.has_reference_margin() ? absl::StrFormat("%.3f", result.reference_margin()) : "",
        has_objective ? absl::StrFormat("%.4f", objective.loss()) : "",
        has_objective ? absl::StrFormat("%.4f", objective.chosen_reward() - objective.rejected_reward()) : "",
        absl::StrCat(result.num_prompt_tokens()), absl::StrCat(result.num_chosen_tokens()),
        absl::StrCat(result.num_rejected_tokens()), Ranking(result.policy_margin()),
-       Ranking(result.reference_margin())});
+       result.has_reference_margin() ? Ranking(result.reference_margin()) : ""});
 }
 
 std::string PairTable::Text() const {

@@ -4,6 +4,7 @@
 #include <google/protobuf/util/json_util.h>
 
 #include "absl/strings/str_cat.h"
+#include "client/cli/message_json.h"
 #include "google/rpc/error_details.pb.h"  // BadRequest must be linked in to be printed
 #include "google/rpc/status.pb.h"
 #include "nlohmann/json.hpp"
@@ -11,26 +12,21 @@
 namespace prefscore::cli {
 namespace {
 
-absl::StatusOr<std::string> ToJson(const google::protobuf::Message& message, bool print_zeros) {
+absl::StatusOr<std::string> StatusToJson(google::rpc::Status status) {
   google::protobuf::util::JsonPrintOptions options;
   options.preserve_proto_field_names = true;
-  options.always_print_primitive_fields = print_zeros;
   std::string text;
-  const auto status = google::protobuf::util::MessageToJsonString(message, &text, options);
-  if (!status.ok()) return absl::InternalError(std::string(status.message().data(), status.message().size()));
-  return text;
-}
-
-absl::StatusOr<std::string> StatusToJson(google::rpc::Status status) {
-  auto text = ToJson(status, false);
-  if (text.ok()) return text;
+  if (google::protobuf::util::MessageToJsonString(status, &text, options).ok()) return text;
   status.clear_details();  // of a type that this program does not know
-  return ToJson(status, false);
+  text.clear();
+  const auto failure = google::protobuf::util::MessageToJsonString(status, &text, options);
+  if (failure.ok()) return text;
+  return absl::InternalError(std::string(failure.message().data(), failure.message().size()));
 }
 
 template <typename Result>
 absl::StatusOr<std::string> AnyResultToJson(const Result& result) {
-  if (!result.has_status()) return ToJson(result, true);
+  if (!result.has_status()) return MessageToJson(result);
   const absl::StatusOr<std::string> status = StatusToJson(result.status());
   if (!status.ok()) return status.status();
   return absl::StrCat("{\"id\":", nlohmann::json(result.id()).dump(), ",\"index\":", result.index(),

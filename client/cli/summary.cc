@@ -9,7 +9,42 @@
 namespace prefscore::cli {
 namespace {
 
-constexpr int kMinWidth = 14;  // of a column
+constexpr int kMinWidth = 14;           // of a column
+constexpr std::size_t kNameWidth = 20;  // of the first column
+constexpr std::size_t kMaxWidth = 100;  // of the text
+
+std::string ObjectiveColumns(const std::vector<Summary::Objective>& objectives) {
+  std::string text = absl::StrFormat("%-20s", "");
+  for (const Summary::Objective& objective : objectives) {
+    absl::StrAppendFormat(&text, "  %*s", kMinWidth, objective.name);
+  }
+  for (std::size_t row = 0; !objectives.empty() && row < objectives[0].means.size(); ++row) {
+    absl::StrAppendFormat(&text, "\n%-20s", objectives[0].means[row].first);
+    for (const Summary::Objective& objective : objectives) {
+      const int width = std::max<int>(kMinWidth, objective.name.size());
+      absl::StrAppendFormat(&text, "  %*.6f", width, objective.means[row].second);
+    }
+  }
+  return text + "\n";
+}
+
+// For names that do not fit side by side.
+std::string ObjectiveRows(const std::vector<Summary::Objective>& objectives) {
+  std::string text;
+  const auto width = [](const std::string& name) { return std::max<int>(kMinWidth, name.size()); };
+  for (const auto& [name, mean] : objectives[0].means) {
+    absl::StrAppendFormat(&text, "%s%*s", text.empty() ? "" : "  ", width(name), name);
+  }
+  absl::StrAppend(&text, "  objective\n");
+  for (const Summary::Objective& objective : objectives) {
+    for (std::size_t column = 0; column < objective.means.size(); ++column) {
+      const auto& [name, mean] = objective.means[column];
+      absl::StrAppendFormat(&text, "%s%*.6f", column == 0 ? "" : "  ", width(name), mean);
+    }
+    absl::StrAppend(&text, "  ", objective.name, "\n");
+  }
+  return text;
+}
 
 }  // namespace
 
@@ -50,21 +85,13 @@ std::vector<Summary::Objective> Summary::Objectives() const {
 std::string Summary::Text() const {
   if (num_scored_ == 0) return "";
   const std::vector<Objective> objectives = Objectives();
-  const auto width = [&](std::size_t column) {
-    return std::max<int>(kMinWidth, column < objectives.size() ? objectives[column].name.size() : 0);
-  };
-  std::string text = absl::StrFormat("%-20s", "");
-  for (std::size_t column = 0; column < objectives.size(); ++column) {
-    absl::StrAppendFormat(&text, "  %*s", width(column), objectives[column].name);
-  }
-  for (std::size_t row = 0; !objectives.empty() && row < objectives[0].means.size(); ++row) {
-    absl::StrAppendFormat(&text, "\n%-20s", objectives[0].means[row].first);
-    for (std::size_t column = 0; column < objectives.size(); ++column) {
-      absl::StrAppendFormat(&text, "  %*.6f", width(column), objectives[column].means[row].second);
-    }
-  }
-  absl::StrAppendFormat(&text, "\n%-20s  %*.6f\n%-20s  %*.6f\n", "logps/chosen", width(0), MeanChosenLogProb(),
-                        "logps/rejected", width(0), MeanRejectedLogProb());
+  std::size_t width = kNameWidth;
+  for (const Objective& objective : objectives) width += 2 + std::max<std::size_t>(kMinWidth, objective.name.size());
+  std::string text = width <= kMaxWidth ? ObjectiveColumns(objectives) : ObjectiveRows(objectives);
+  const int column_width =
+      width <= kMaxWidth && !objectives.empty() ? std::max<int>(kMinWidth, objectives[0].name.size()) : kMinWidth;
+  absl::StrAppendFormat(&text, "%-20s  %*.6f\n%-20s  %*.6f\n", "logps/chosen", column_width, MeanChosenLogProb(),
+                        "logps/rejected", column_width, MeanRejectedLogProb());
   return text;
 }
 

@@ -29,7 +29,7 @@ class Summary {
   double MeanChosenLogProb() const { return chosen_logp_ / static_cast<double>(num_scored_); }
   double MeanRejectedLogProb() const { return rejected_logp_ / static_cast<double>(num_scored_); }
 
-  // A column per objective; "" where nothing was scored.
+  // A column per objective, or a row where their names are long; "" where nothing was scored.
   std::string Text() const;
 
  private:

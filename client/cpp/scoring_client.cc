@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "grpc/health/v1/health.grpc.pb.h"
+#include "prefscore/v1/diagnostics.grpc.pb.h"
 #include "prefscore/v1/models.grpc.pb.h"
 #include "prefscore/v1/scoring.grpc.pb.h"
 
@@ -18,9 +19,10 @@ namespace prefscore::client {
 
 struct ScoringClient::Stubs {
   explicit Stubs(const std::shared_ptr<grpc::Channel>& channel)
-      : scoring(channel), models(channel), health(channel) {}
+      : scoring(channel), diagnostics(channel), models(channel), health(channel) {}
 
   v1::ScoringService::Stub scoring;
+  v1::DiagnosticsService::Stub diagnostics;
   v1::ModelService::Stub models;
   grpc::health::v1::Health::Stub health;
 };
@@ -67,6 +69,43 @@ class GrpcPairConnection : public PairConnection {
   const std::unique_ptr<grpc::ClientReaderWriter<v1::StreamScorePairsRequest, v1::StreamScorePairsResponse>> stream_;
 };
 
+class GrpcAnalysisCall : public AnalysisCall {
+ public:
+  GrpcAnalysisCall(std::shared_ptr<void> keep_alive, v1::DiagnosticsService::Stub& stub)
+      : keep_alive_(std::move(keep_alive)), writer_(stub.AnalyzePairs(&context_, &response_)) {}
+
+  ~GrpcAnalysisCall() override {
+    if (is_finished_) return;
+    context_.TryCancel();
+    writer_->Finish();
+  }
+
+  absl::Status Write(const v1::AnalyzePairsRequest& request) override {
+    if (writer_->Write(request)) return absl::OkStatus();
+    const absl::Status status = End();
+    return status.ok() ? absl::InternalError("the server ended the call before its last message") : status;
+  }
+
+  absl::StatusOr<v1::AnalysisReport> Finish() override {
+    writer_->WritesDone();
+    const absl::Status status = End();
+    if (!status.ok()) return status;
+    return std::move(*response_.mutable_report());
+  }
+
+ private:
+  absl::Status End() {
+    is_finished_ = true;
+    return FromGrpc(writer_->Finish()).status;
+  }
+
+  const std::shared_ptr<void> keep_alive_;  // the stubs
+  grpc::ClientContext context_;
+  v1::AnalyzePairsResponse response_;
+  const std::unique_ptr<grpc::ClientWriter<v1::AnalyzePairsRequest>> writer_;
+  bool is_finished_ = false;
+};
+
 }  // namespace
 
 std::unique_ptr<ScoringClient> ScoringClient::Connect(const std::string& address, ClientOptions options) {
@@ -101,6 +140,11 @@ absl::StatusOr<v1::EvaluateObjectivesResponse> ScoringClient::EvaluateObjectives
                                                     &v1::ScoringService::Stub::EvaluateObjectives, request);
 }
 
+absl::StatusOr<v1::ListObjectivesResponse> ScoringClient::ListObjectives() {
+  return CallMethod<v1::ListObjectivesResponse>(options_, stubs_->scoring, &v1::ScoringService::Stub::ListObjectives,
+                                                v1::ListObjectivesRequest());
+}
+
 absl::StatusOr<v1::ListModelsResponse> ScoringClient::ListModels() {
   return CallMethod<v1::ListModelsResponse>(options_, stubs_->models, &v1::ModelService::Stub::ListModels,
                                             v1::ListModelsRequest());
@@ -127,6 +171,10 @@ absl::Status ScoringClient::CheckHealth(const std::string& service) {
 std::unique_ptr<PairStream> ScoringClient::OpenPairStream(PairStreamOptions options, PairStream::OnResult on_result) {
   auto connect = [stubs = stubs_] { return std::make_shared<GrpcPairConnection>(stubs, stubs->scoring); };
   return std::make_unique<PairStream>(connect, std::move(options), std::move(on_result));
+}
+
+std::unique_ptr<AnalysisCall> ScoringClient::OpenAnalysis() {
+  return std::make_unique<GrpcAnalysisCall>(stubs_, stubs_->diagnostics);
 }
 
 }  // namespace prefscore::client

@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "client/cpp/analysis_call.h"
 #include "client/cpp/pair_stream.h"
 #include "client/cpp/retry.h"
 #include "prefscore/v1/models.pb.h"
@@ -30,6 +31,7 @@ class ScoringClient {
   absl::StatusOr<v1::ScorePairsResponse> ScorePairs(const v1::ScorePairsRequest& request);
   absl::StatusOr<v1::ScoreCompletionsResponse> ScoreCompletions(const v1::ScoreCompletionsRequest& request);
   absl::StatusOr<v1::EvaluateObjectivesResponse> EvaluateObjectives(const v1::EvaluateObjectivesRequest& request);
+  absl::StatusOr<v1::ListObjectivesResponse> ListObjectives();
   absl::StatusOr<v1::ListModelsResponse> ListModels();
   absl::StatusOr<v1::GetModelResponse> GetModel(const std::string& name);
 
@@ -39,6 +41,9 @@ class ScoringClient {
 
   // The stream may outlive the client.
   std::unique_ptr<PairStream> OpenPairStream(PairStreamOptions options, PairStream::OnResult on_result);
+
+  // The call may outlive the client. No deadline, no retries.
+  std::unique_ptr<AnalysisCall> OpenAnalysis();
 
  private:
   struct Stubs;

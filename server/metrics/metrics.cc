@@ -24,7 +24,18 @@ const Buckets kDurationBuckets = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 
                                   1,     2.5,    5,     10,   25,    50,   100};
 const Buckets kTokenBuckets = {16, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 65536};
 // Margins have a sign, so the histogram's _sum may fall: read its buckets, never rate(_sum).
+const Buckets kModelMarginBuckets = {-200, -100, -50, -20, -10, -5, -2, -1, 0, 1, 2, 5, 10, 20, 50, 100, 200};
 const Buckets kMarginBuckets = {-20, -10, -5, -2, -1, -0.5, -0.2, -0.1, 0, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20};
+
+// How a model ranks a pair by its margin.
+constexpr const char* kRankings[] = {"right", "tie", "wrong"};
+
+std::size_t RankingIndex(double margin) { return margin > 0 ? 0 : margin == 0 ? 1 : 2; }
+
+// policy right, tie, wrong; in each, reference right, tie, wrong
+std::size_t LearningCellIndex(double policy_margin, double reference_margin) {
+  return 3 * RankingIndex(policy_margin) + RankingIndex(reference_margin);
+}
 
 prometheus::Family<prometheus::Counter>& CounterFamily(prometheus::Registry& registry, const char* name,
                                                        const char* help) {
@@ -104,6 +115,29 @@ Metrics::Metrics(const std::vector<std::string>& methods, const std::vector<Mode
                                     "signed, so only the buckets are meaningful over time")
                         .Add({}, kMarginBuckets);
 
+  auto& policy_margins = HistogramFamily(registry, "prefscore_policy_margin_nats",
+                                         "Log-prob of chosen less log-prob of rejected under a policy, by model; "
+                                         "signed, so only the buckets are meaningful over time");
+  auto& reference_margins = HistogramFamily(registry, "prefscore_reference_margin_nats",
+                                            "The same under a reference, by model");
+  auto& cells = CounterFamily(registry, "prefscore_learning_cell_pairs_total",
+                              "Pairs by how policy and reference rank them: right where their margin is > 0");
+  for (const ModelLabels& policy : models) {
+    policy_margin_[policy.name] = &policy_margins.Add({{"model", policy.name}}, kModelMarginBuckets);
+    reference_margin_[policy.name] = &reference_margins.Add({{"model", policy.name}}, kModelMarginBuckets);
+    for (const ModelLabels& reference : models) {
+      auto& counters = learning_cells_[{policy.name, reference.name}];
+      for (const char* policy_ranking : kRankings) {
+        for (const char* reference_ranking : kRankings) {
+          counters.push_back(&cells.Add({{"policy", policy.name},
+                                         {"reference", reference.name},
+                                         {"policy_ranking", policy_ranking},
+                                         {"reference_ranking", reference_ranking}}));
+        }
+      }
+    }
+  }
+
   GaugeFamily(registry, "prefscore_build_info", "Always 1; the labels tell the version")
       .Add({{"version", kVersion}})
       .Set(1);
@@ -146,10 +180,15 @@ void Metrics::OnTokens(std::int64_t computed, std::int64_t saved_by_sharing) {
   tokens_saved_->Increment(static_cast<double>(saved_by_sharing));
 }
 
-void Metrics::OnPairScored(double reward_margin) {
+void Metrics::OnPairScored(const ScoredPair& pair) {
   pairs_scored_->Increment();
-  if (reward_margin > 0) pairs_accurate_->Increment();
-  reward_margin_->Observe(reward_margin);
+  if (pair.reward_margin > 0) pairs_accurate_->Increment();
+  reward_margin_->Observe(pair.reward_margin);
+  policy_margin_.at(pair.policy)->Observe(pair.policy_margin);
+  if (!pair.reference_margin.has_value() || pair.reference.empty()) return;
+  reference_margin_.at(pair.reference)->Observe(*pair.reference_margin);
+  learning_cells_.at({pair.policy, pair.reference})[LearningCellIndex(pair.policy_margin, *pair.reference_margin)]
+      ->Increment();
 }
 
 void Metrics::OnPairFailed(int code) {

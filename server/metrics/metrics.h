@@ -8,7 +8,9 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -28,6 +30,15 @@ struct ModelLabels {
   std::string numerics_mode;
 };
 
+// A scored pair as the metrics see it.
+struct ScoredPair {
+  std::string policy;                      // name of the model
+  std::string reference;                   // likewise; empty where none was asked
+  double policy_margin;                    // h, nats
+  std::optional<double> reference_margin;  // h0, nats
+  double reward_margin;                    // of the request's first objective
+};
+
 // Thread-safe.
 class Metrics {
  public:
@@ -45,8 +56,8 @@ class Metrics {
   void OnForward(const std::string& model, absl::Duration duration);
   void OnTokens(std::int64_t computed, std::int64_t saved_by_sharing);
 
-  // A pair was scored; `reward_margin` is that of the request's first objective.
-  void OnPairScored(double reward_margin);
+  // A pair was scored.
+  void OnPairScored(const ScoredPair& pair);
   // A pair (or prompt) of an accepted call was not scored. `code`: a gRPC code; OUT_OF_RANGE is a non-finite log-prob.
   void OnPairFailed(int code);
 
@@ -73,6 +84,10 @@ class Metrics {
   std::vector<prometheus::Counter*> pairs_failed_;  // [gRPC code]
   prometheus::Counter* non_finite_results_;
   prometheus::Histogram* reward_margin_;
+  std::map<std::string, prometheus::Histogram*> policy_margin_;     // by model
+  std::map<std::string, prometheus::Histogram*> reference_margin_;  // by model
+  // [policy model, reference model][cell], see LearningCellIndex
+  std::map<std::pair<std::string, std::string>, std::vector<prometheus::Counter*>> learning_cells_;
 };
 
 }  // namespace prefscore

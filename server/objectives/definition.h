@@ -102,6 +102,7 @@ struct ObjectiveDefinition {
   unsigned needs = kReference;
   bool has_beta = true;
   bool has_gamma = true;
+  bool is_per_token = false;  // margins are per token: log-probs are averaged
   double default_beta = kDefaultBeta;
   const char* beta_source = "TRL's DPOConfig";
   bool has_divergence = false;  // the last own parameters are kDivergenceParameters (parameters.h)

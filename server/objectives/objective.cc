@@ -204,6 +204,10 @@ unsigned Objective::needs() const {
   return needs;
 }
 
+bool Objective::is_per_token() const {
+  return definition_ == nullptr ? terms_.front().second.is_per_token() : definition_->is_per_token;
+}
+
 bool Objective::is_batch() const {
   if (definition_ != nullptr) return definition_->prepare_batch != nullptr;
   return std::any_of(terms_.begin(), terms_.end(), [](const auto& term) { return term.second.is_batch(); });

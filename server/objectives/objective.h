@@ -104,6 +104,8 @@ class Objective {
 
   unsigned needs() const;  // of Need
   bool needs_reference() const { return (needs() & kReference) != 0; }
+  // Margins are per token; of a sum its first term's.
+  bool is_per_token() const;
   // Pairs are not independent: the value of one depends on the others of its batch.
   bool is_batch() const;
 

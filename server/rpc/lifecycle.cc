@@ -34,7 +34,7 @@ void OnSignal(int) {
 }  // namespace
 
 Server::Server(const ServiceContext& context)
-    : context_(context), scoring_service_(context_), model_service_(context_) {}
+    : context_(context), scoring_service_(context_), diagnostics_service_(context_), model_service_(context_) {}
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const std::string& listen, const ServiceContext& context) {
   grpc::EnableDefaultHealthCheckService(true);
@@ -49,13 +49,15 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const std::string& listen,
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddListeningPort(listen, grpc::InsecureServerCredentials(), &server->port_);
   builder.RegisterService(&server->scoring_service_);
+  builder.RegisterService(&server->diagnostics_service_);
   builder.RegisterService(&server->model_service_);
   server->server_ = builder.BuildAndStart();
   if (server->server_ == nullptr || server->port_ == 0) {
     return absl::UnavailableError(
         absl::StrCat("cannot listen on ", listen, ": the port is in use or the address is not this machine's"));
   }
-  for (const char* service : {v1::ScoringService::service_full_name(), v1::ModelService::service_full_name()}) {
+  for (const char* service : {v1::ScoringService::service_full_name(), v1::DiagnosticsService::service_full_name(),
+                              v1::ModelService::service_full_name()}) {
     server->server_->GetHealthCheckService()->SetServingStatus(service, true);
   }
   return server;
@@ -69,6 +71,7 @@ bool Server::Drain(absl::Duration grace) {
   const absl::Time deadline = absl::Now() + grace;
   server_->GetHealthCheckService()->SetServingStatus(false);  // of all services
   scoring_service_.DrainStreams();
+  diagnostics_service_.DrainStreams();
   const bool is_done = context_.scorer->Drain(grace);
   server_->Shutdown(absl::ToChronoTime(deadline));
   server_->Wait();

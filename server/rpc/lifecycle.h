@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "server/rpc/diagnostics_service.h"
 #include "server/rpc/model_service.h"
 #include "server/rpc/scoring_service.h"
 #include "server/rpc/service_context.h"
@@ -33,6 +34,7 @@ class Server {
 
   const ServiceContext context_;
   ScoringService scoring_service_;
+  DiagnosticsService diagnostics_service_;
   ModelService model_service_;
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;

@@ -2,6 +2,9 @@
 // The end of one pair or prompt of an accepted call: its result or its fault on the wire, and the count of it.
 #pragma once
 
+#include <cmath>
+#include <optional>
+
 #include "absl/status/status.h"
 #include "server/metrics/metrics.h"
 #include "server/rpc/result_to_proto.h"
@@ -16,12 +19,23 @@ void FailItem(const absl::Status& status, Metrics& metrics, Result& result) {
   metrics.OnPairFailed(result.status().code());
 }
 
+inline void CountScored(const PairOutcome& outcome, const PairOptions& options, Metrics& metrics) {
+  const PairMargins margins = ComputeMargins(outcome.inputs.logps);
+  const ObjectiveValue& first = outcome.objectives.front();
+  metrics.OnPairScored({.policy = options.policy->name,
+                        .reference = options.reference != nullptr ? options.reference->name : "",
+                        .policy_margin = margins.policy_margin,
+                        .reference_margin = std::isnan(margins.reference_margin)
+                                                ? std::nullopt
+                                                : std::optional<double>(margins.reference_margin),
+                        .reward_margin = first.chosen_reward - first.rejected_reward});
+}
+
 inline void FinishPair(const PairOutcome& outcome, const PairOptions& options, const PairOrigin& origin,
                        ResultDetail detail, Metrics& metrics, v1::PairResult& result) {
   if (!outcome.status.ok()) return FailItem(outcome.status, metrics, result);
   PairToProto(outcome, options, origin, detail, result);
-  const ObjectiveValue& first = outcome.objectives.front();
-  metrics.OnPairScored(first.chosen_reward - first.rejected_reward);
+  CountScored(outcome, options, metrics);
 }
 
 }  // namespace prefscore

@@ -15,8 +15,9 @@
 
 namespace prefscore {
 
-// Errors name fields under "options".
-absl::StatusOr<PairOptions> ResolveOptions(const v1::ScoringOptions& options, const ServiceContext& context);
+// Errors name fields under `field`.
+absl::StatusOr<PairOptions> ResolveOptions(const v1::ScoringOptions& options, const ServiceContext& context,
+                                           const std::string& field = "options");
 
 // What the pairs of a call are checked against.
 inline GroupRules RulesOf(const PairOptions& options, const ServiceContext& context) {

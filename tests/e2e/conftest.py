@@ -10,9 +10,8 @@ import time
 
 import grpc
 import pytest
+from locations import DEMO, REPO
 
-REPO = pathlib.Path(__file__).resolve().parent.parent.parent
-DEMO = REPO / "deploy/demo"
 
 
 class Server:
@@ -93,7 +92,7 @@ def demo_pairs():
 
 @pytest.fixture(scope="session")
 def api(tmp_path_factory):
-    """The generated Python modules: api.scoring (messages), api.models, api.Scoring(channel), api.Models(channel)."""
+    """The generated Python modules: api.scoring (messages), api.models, api.diagnostics; api.Scoring(channel) and so on."""
     import grpc_tools
     from grpc_tools import protoc
 
@@ -103,16 +102,20 @@ def api(tmp_path_factory):
     code = protoc.main([
         "protoc", f"-I{REPO / 'proto'}", f"-I{sysconfig.get_paths()['purelib']}", f"-I{well_known}", f"--python_out={folder}",
         f"--grpc_python_out={folder}", "prefscore/v1/scoring.proto", "prefscore/v1/models.proto",
+        "prefscore/v1/diagnostics.proto",
     ])
     assert code == 0
     sys.path.insert(0, str(folder))
-    from prefscore.v1 import models_pb2, models_pb2_grpc, scoring_pb2, scoring_pb2_grpc
+    from prefscore.v1 import (diagnostics_pb2, diagnostics_pb2_grpc, models_pb2, models_pb2_grpc, scoring_pb2,
+                              scoring_pb2_grpc)
 
     class Api:
         scoring = scoring_pb2
         models = models_pb2
+        diagnostics = diagnostics_pb2
         Scoring = scoring_pb2_grpc.ScoringServiceStub
         Models = models_pb2_grpc.ModelServiceStub
+        Diagnostics = diagnostics_pb2_grpc.DiagnosticsServiceStub
 
         @staticmethod
         def text_pair(row):

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from conftest import DEMO
+from locations import DEMO
 
 RESULT_FIELDS = [
     "id", "policy_chosen_logp", "policy_rejected_logp", "reference_chosen_logp", "reference_rejected_logp",
@@ -164,3 +164,10 @@ def test_the_readmes_call_gives_the_readmes_numbers(run, demo_pairs):
         elif name in ("policy_digest", "reference_digest", "tokenizer_fingerprint"):
             assert found[name].startswith(value.rstrip("…"))
     assert shown["objectives"][0] == pytest.approx(found["objectives"][0], abs=1e-4)
+
+
+def test_the_readmes_table_is_the_registrys(build_dir):
+    readme = (DEMO.parent.parent / "README.md").read_text()
+    shown = readme[readme.index("<!-- prefscore objectives --markdown -->\n") :].split("\n", 1)[1].split("<!-- end -->")[0]
+    listed = subprocess.run([build_dir / "prefscore", "objectives", "--markdown"], capture_output=True, text=True)
+    assert listed.returncode == 0 and shown == listed.stdout

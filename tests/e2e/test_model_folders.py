@@ -6,7 +6,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from conftest import DEMO
+from locations import DEMO
 
 
 @pytest.fixture

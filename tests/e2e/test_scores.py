@@ -1,6 +1,7 @@
 """Numbers through the whole service against transformers in float64 on the same ids."""
 import json
 
+import mpmath
 import pytest
 
 
@@ -41,7 +42,7 @@ def check_against_transformers(api, server, policy_folder, reference_folder, pai
 
 
 def test_demo_pairs(api, demo_server, demo_pairs):
-    from conftest import DEMO
+    from locations import DEMO
 
     check_against_transformers(api, demo_server, DEMO / "models/policy", DEMO / "models/reference", demo_pairs)
 
@@ -53,32 +54,35 @@ def test_real_models_and_pairs(api, start_server, test_data):
         check_against_transformers(api, server, policy, reference, pairs)
 
 
-def test_derived_numbers_follow_from_the_four(api, demo_server, demo_pairs):
-    import mpmath
+def check_derived_numbers(result, beta, gamma):
+    pc, pr, rc, rr = (
+        mpmath.mpf(getattr(result, f"{model}_{side}_logp"))
+        for model in ("policy", "reference") for side in ("chosen", "rejected")
+    )
+    z = mpmath.mpf(beta) * (pc - pr) - mpmath.mpf(gamma) * (rc - rr)
+    expected = {
+        "sigmoid": mpmath.log(1 + mpmath.exp(-z)),
+        "margin_hinge": max(mpmath.mpf(0), -z),
+    }
+    assert result.policy_margin == float(pc - pr)
+    assert result.reference_margin == float(rc - rr)
+    assert result.chosen_logratio == float(pc - rc)
+    for objective in result.objectives:
+        assert objective.loss == pytest.approx(float(expected[objective.name]), rel=1e-12, abs=0)
+        assert objective.logit == pytest.approx(float(z), rel=1e-12, abs=0)
+        assert objective.gradient_weight == pytest.approx(float(1 / (1 + mpmath.exp(z))), rel=1e-12, abs=0)
 
-    mpmath.mp.dps = 40
+
+def test_derived_numbers_follow_from_the_four(api, demo_server, demo_pairs):
     beta, gamma = 0.3, 0.07
     objectives = [api.scoring.Objective(name=name, beta=beta, gamma=gamma) for name in ("sigmoid", "margin_hinge")]
     request = api.scoring.ScorePairsRequest(
         pairs=[api.text_pair(row) for row in demo_pairs], options=api.scoring.ScoringOptions(objectives=objectives)
     )
-    for result in api.Scoring(demo_server.channel()).ScorePairs(request).results:
-        pc, pr, rc, rr = (
-            mpmath.mpf(getattr(result, f"{model}_{side}_logp"))
-            for model in ("policy", "reference") for side in ("chosen", "rejected")
-        )
-        z = mpmath.mpf(beta) * (pc - pr) - mpmath.mpf(gamma) * (rc - rr)
-        expected = {
-            "sigmoid": mpmath.log(1 + mpmath.exp(-z)),
-            "margin_hinge": max(mpmath.mpf(0), -z),
-        }
-        assert result.policy_margin == float(pc - pr)
-        assert result.reference_margin == float(rc - rr)
-        assert result.chosen_logratio == float(pc - rc)
-        for objective in result.objectives:
-            assert objective.loss == pytest.approx(float(expected[objective.name]), rel=1e-12, abs=0)
-            assert objective.logit == pytest.approx(float(z), rel=1e-12, abs=0)
-            assert objective.gradient_weight == pytest.approx(float(1 / (1 + mpmath.exp(z))), rel=1e-12, abs=0)
+    results = api.Scoring(demo_server.channel()).ScorePairs(request).results
+    with mpmath.workdps(40):
+        for result in results:
+            check_derived_numbers(result, beta, gamma)
 
 
 def test_known_log_probs_are_used_and_the_others_computed(api, demo_server, demo_pairs):

@@ -85,9 +85,9 @@ TEST(MetricsTest, EventsMoveTheirSeriesAndNoOther) {
   metrics->OnBatch(100);
   metrics->OnForward("policy", absl::Milliseconds(1500));
   metrics->OnTokens(100, 40);
-  metrics->OnPairScored(0.7);
-  metrics->OnPairScored(-0.7);
-  metrics->OnPairScored(0);
+  metrics->OnPairScored({"policy", "other", 3.0, -4.0, 0.7});
+  metrics->OnPairScored({"policy", "other", 3.0, -4.0, -0.7});
+  metrics->OnPairScored({"policy", "", 0.5, std::nullopt, 0});
   metrics->OnPairFailed(11);
   metrics->OnPairFailed(3);
   const std::string text = TextOf(*metrics);
@@ -103,6 +103,17 @@ TEST(MetricsTest, EventsMoveTheirSeriesAndNoOther) {
         "prefscore_tokens_total{kind=\"saved_by_sharing\"} 40", "prefscore_pairs_scored_total 3",
         "prefscore_pairs_accurate_total 1", "prefscore_reward_margin_bucket{le=\"-0.5\"} 1",
         "prefscore_reward_margin_bucket{le=\"0\"} 2", "prefscore_reward_margin_bucket{le=\"1\"} 3",
+        "prefscore_policy_margin_nats_bucket{model=\"policy\",le=\"2\"} 1",
+        "prefscore_policy_margin_nats_bucket{model=\"policy\",le=\"5\"} 3",
+        "prefscore_policy_margin_nats_count{model=\"other\"} 0",
+        "prefscore_reference_margin_nats_bucket{model=\"other\",le=\"-5\"} 0",
+        "prefscore_reference_margin_nats_bucket{model=\"other\",le=\"-2\"} 2",
+        "prefscore_learning_cell_pairs_total{policy=\"policy\",policy_ranking=\"right\",reference=\"other\","
+        "reference_ranking=\"wrong\"} 2",
+        "prefscore_learning_cell_pairs_total{policy=\"policy\",policy_ranking=\"wrong\",reference=\"other\","
+        "reference_ranking=\"wrong\"} 0",
+        "prefscore_learning_cell_pairs_total{policy=\"other\",policy_ranking=\"right\",reference=\"policy\","
+        "reference_ranking=\"wrong\"} 0",
         "prefscore_pairs_failed_total{code=\"OUT_OF_RANGE\"} 1",
         "prefscore_pairs_failed_total{code=\"INVALID_ARGUMENT\"} 1", "prefscore_non_finite_results_total 1"}) {
     EXPECT_THAT(text, HasSubstr(absl::StrCat(line, "\n")));
@@ -126,12 +137,12 @@ TEST(MetricsTest, AllNamesHaveThePrefixAndHelp) {
     EXPECT_TRUE(with_help.contains(name)) << name;
     EXPECT_EQ(name.ends_with("_total"), rest == " counter") << name;
   }
-  EXPECT_EQ(num_types, 17);
+  EXPECT_EQ(num_types, 20);
 }
 
 TEST(MetricsExposerTest, ServesWhatPromtoolAccepts) {
   const auto metrics = MakeMetrics();
-  metrics->OnPairScored(1.5);
+  metrics->OnPairScored({"policy", "other", 1, 1, 1.5});
   const auto exposer = MetricsExposer::Start("127.0.0.1:0", metrics->registry());
   ASSERT_TRUE(exposer.ok()) << exposer.status();
   const std::string text = Scrape((*exposer)->port());

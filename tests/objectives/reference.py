@@ -179,6 +179,10 @@ class Pair:
                      self.difference_of_means(self.pc, self.pr), -self.difference_of_means(self.rc, self.rr))
 
     @functools.cached_property
+    def mean_required_margin(self):
+        return Number(self.difference_of_means(self.rc, self.rr) * Scaled.exact(self.gamma / self.beta))
+
+    @functools.cached_property
     def chosen_mean(self):
         return exact(self.pc / self.lengths[0], by_chosen=1 / self.lengths[0])
 
@@ -258,7 +262,8 @@ def margin_hinge(p):
 @objective("reference", "lengths", divergence=True)
 def ipo(p):
     lc, lr = p.lengths
-    return Outcome(square(p.chosen_score / lc - p.rejected_score / lr - p.half_over_beta), p.zn)
+    loss = square(p.chosen_score / lc - p.rejected_score / lr - p.half_over_beta)
+    return Outcome(loss, p.zn, p.mean_required_margin)
 
 
 @objective("reference", divergence=True)
@@ -310,7 +315,7 @@ def discopop(p):
 
 @objective("reference", "lengths", divergence=True)
 def sigmoid_norm(p):
-    return Outcome(softplus(-p.zn), p.zn)
+    return Outcome(softplus(-p.zn), p.zn, p.mean_required_margin)
 
 
 @objective("lengths", gamma=False, simpo_gamma=0.5, label_smoothing=0.0, cpo_alpha=0.0)

@@ -110,6 +110,44 @@ TEST_F(ScorePairsTest, DefaultsAreSigmoidWithoutExtras) {
   EXPECT_FALSE(result.has_token_ids());
 }
 
+TEST_F(ScorePairsTest, AnObjectiveWithoutReferenceRunsNone) {
+  Start();
+  v1::ScoringOptions options;
+  options.add_objectives()->set_name("simpo");
+  const v1::PairResult result = Score(IdPair({5}, {3}, {9}), options);
+  EXPECT_FALSE(result.has_status()) << result.status().message();
+  EXPECT_EQ(reference_->num_forwards(), 0);
+  EXPECT_EQ(result.policy_chosen_logp(), -1.0);
+  EXPECT_FALSE(result.has_reference_chosen_logp());
+  EXPECT_FALSE(result.has_reference_margin());
+  EXPECT_EQ(result.reference_digest(), "");
+  EXPECT_EQ(MetricValue("prefscore_reference_margin_nats", {{"model", "reference"}}), 0);
+
+  options.set_reference("reference");  // one that is asked for by name is run
+  EXPECT_EQ(Score(IdPair({5}, {3}, {9}), options).reference_chosen_logp(), -2.0);
+  options.clear_reference();
+  options.add_objectives()->set_name("sigmoid");
+  EXPECT_EQ(Score(IdPair({5}, {3}, {9}), options).reference_chosen_logp(), -2.0);
+}
+
+TEST_F(ScorePairsTest, LearningCellsAreCounted) {
+  Start();
+  Score(IdPair({5}, {3}, {9}));  // both models prefer the smaller id
+  Score(IdPair({5}, {9}, {3}));
+  Score(IdPair({5}, {3}, {3}));
+  const auto cell = [&](const char* policy_ranking, const char* reference_ranking) {
+    return MetricValue("prefscore_learning_cell_pairs_total", {{"policy", "policy"},
+                                                               {"reference", "reference"},
+                                                               {"policy_ranking", policy_ranking},
+                                                               {"reference_ranking", reference_ranking}});
+  };
+  EXPECT_EQ(cell("right", "right"), 1);
+  EXPECT_EQ(cell("wrong", "wrong"), 1);
+  EXPECT_EQ(cell("tie", "tie"), 1);
+  EXPECT_EQ(cell("right", "wrong"), 0);
+  EXPECT_EQ(MetricValue("prefscore_policy_margin_nats", {{"model", "policy"}}), 3);
+}
+
 TEST_F(ScorePairsTest, TokenisesTextAsTrlDoes) {
   Start();
   v1::ScoringOptions options;

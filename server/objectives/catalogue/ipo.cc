@@ -17,6 +17,7 @@ struct IpoObjective {
       .formula = "[s(R+/beta)/lc - s(R-/beta)/lr - 1/(2beta)]^2",
       .source = "IPO, arXiv 2310.12036, as TRL",
       .needs = kReference | kLengths,
+      .is_per_token = true,
       .has_divergence = true,
       .parameters = {kDivergenceType, kAlphaCoefficient, kOldAlphaCoefficient},
   };
@@ -26,7 +27,7 @@ struct IpoObjective {
     const auto z = pair.MeanLogit();
     const auto target = Variable<Pair::N>(0.5 / pair.beta, 0, 0, -0.5 / (pair.beta * pair.beta), 0);
     const auto difference = WithValue(pair.MeanScoreDifference(), z.value / pair.beta);
-    return OutcomeOf(pair, Square(difference - target), z);
+    return MeanOutcomeOf(pair, Square(difference - target), z);
   }
 };
 

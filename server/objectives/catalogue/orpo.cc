@@ -26,6 +26,7 @@ struct OrpoObjective {
       .source = "ORPO, arXiv 2403.07691",
       .needs = kLengths,
       .has_gamma = false,
+      .is_per_token = true,
       .beta_source = "TRL's ORPOConfig",
   };
 

@@ -15,6 +15,7 @@ struct SigmoidNormObjective {
       .formula = "softplus(-zn), zn = beta [s(R+/beta)/lc - s(R-/beta)/lr]",
       .source = "Tulu 3, arXiv 2411.15124",
       .needs = kReference | kLengths,
+      .is_per_token = true,
       .has_divergence = true,
       .parameters = {kDivergenceType, kAlphaCoefficient, kOldAlphaCoefficient},
   };
@@ -22,7 +23,7 @@ struct SigmoidNormObjective {
   template <typename Pair>
   static PREFSCORE_INLINE auto Evaluate(const Pair& pair, const double* own) {
     const auto z = pair.MeanLogit();
-    return OutcomeOf(pair, Softplus(-z), z);
+    return MeanOutcomeOf(pair, Softplus(-z), z);
   }
 };
 

@@ -20,6 +20,7 @@ struct SimpoObjective {
       .source = "SimPO, arXiv 2405.14734",
       .needs = kLengths,
       .has_gamma = false,
+      .is_per_token = true,
       .beta_source = "TRL's CPOConfig",
       .parameters = {{.name = "simpo_gamma",
                       .default_value = 0.5,

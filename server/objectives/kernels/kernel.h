@@ -37,6 +37,12 @@ PREFSCORE_INLINE Outcome<N> OutcomeOf(const Pair& pair, const Dual<N>& loss, con
   return OutcomeWithMargin(pair, loss, logit.value, pair.gamma / pair.beta * pair.ReferenceMargin());
 }
 
+// The same per token.
+template <typename Pair, int N>
+PREFSCORE_INLINE Outcome<N> MeanOutcomeOf(const Pair& pair, const Dual<N>& loss, const Dual<N>& logit) {
+  return OutcomeWithMargin(pair, loss, logit.value, pair.gamma / pair.beta * pair.MeanReferenceMargin());
+}
+
 template <typename Formula>
 constexpr size_t DivergenceIndex() {
   return Formula::kDefinition.has_divergence ? kOwn + NumParameters(Formula::kDefinition) - 3 : 0;
@@ -76,10 +82,11 @@ PREFSCORE_INLINE void EvaluateLoop(const KernelInput& input, double* const* valu
     out[kRequiredMargin][i] = outcome.required_margin;
     out[kEffectiveMargin][i] = outcome.effective_margin;
     out[kGradientWeight][i] = Sigmoid(-outcome.logit);
-    out[kLossByPolicyChosenLogp][i] = outcome.loss.by[0];
-    out[kLossByPolicyRejectedLogp][i] = outcome.loss.by[1];
-    out[kLossByBeta][i] = outcome.loss.by[2];
-    out[kLossByGamma][i] = outcome.loss.by[3];
+    // + 0.0: a slope of 0 has no sign.
+    out[kLossByPolicyChosenLogp][i] = outcome.loss.by[0] + 0.0;
+    out[kLossByPolicyRejectedLogp][i] = outcome.loss.by[1] + 0.0;
+    out[kLossByBeta][i] = outcome.loss.by[2] + 0.0;
+    out[kLossByGamma][i] = outcome.loss.by[3] + 0.0;
   }
 }
 

@@ -54,6 +54,10 @@ struct Pair {
 
   PREFSCORE_INLINE double ReferenceMargin() const { return reference_chosen_logp - reference_rejected_logp; }
 
+  PREFSCORE_INLINE double MeanReferenceMargin() const {
+    return reference_chosen_logp / num_chosen_tokens - reference_rejected_logp / num_rejected_tokens;
+  }
+
   PREFSCORE_INLINE Dual<N> PolicyChosen() const { return Variable<N>(policy_chosen_logp, 1, 0, 0, 0); }
   PREFSCORE_INLINE Dual<N> PolicyRejected() const { return Variable<N>(policy_rejected_logp, 0, 1, 0, 0); }
   PREFSCORE_INLINE Dual<N> Beta() const { return Variable<N>(beta, 0, 0, 1, 0); }

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/rpc/analysis_stream.h"
+
+#include <string>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "server/messages/pair_messages.h"
+#include "server/rpc/outcome_status.h"
+#include "server/rpc/resolve_options.h"
+#include "server/rpc/status_map.h"
+#include "server/util/field_error.h"
+#include "server/util/status_macros.h"
+
+namespace prefscore {
+namespace {
+
+absl::Status ShuttingDown() { return absl::UnavailableError("the server is shutting down"); }
+
+std::string PairPath(int index) { return absl::StrCat("pairs[", index, "]"); }
+std::string LogpsPath(int index) { return absl::StrCat("logps[", index, "]"); }
+
+}  // namespace
+
+void AnalysisStreamSet::Add(std::shared_ptr<AnalysisStream> stream) {
+  {
+    absl::MutexLock lock(&mutex_);
+    streams_.insert(stream);
+    if (!draining_) return;
+  }
+  stream->End(ShuttingDown());
+}
+
+void AnalysisStreamSet::Remove(const std::shared_ptr<AnalysisStream>& stream) {
+  absl::MutexLock lock(&mutex_);
+  streams_.erase(stream);
+}
+
+void AnalysisStreamSet::Drain() {
+  std::set<std::shared_ptr<AnalysisStream>> streams;
+  {
+    absl::MutexLock lock(&mutex_);
+    draining_ = true;
+    streams = streams_;
+  }
+  for (const auto& stream : streams) stream->End(ShuttingDown());
+}
+
+AnalysisStream* AnalysisStream::Start(const ServiceContext& context, grpc::CallbackServerContext* rpc,
+                                      grpc::ByteBuffer* response, WorkerPool& pool, AnalysisStreamSet& streams) {
+  const std::shared_ptr<AnalysisStream> stream(new AnalysisStream(context, rpc, response, pool, streams));
+  stream->self_ = stream;
+  context.metrics->OnStreamOpened();
+  stream->StartRead(&stream->read_buffer_);
+  streams.Add(stream);
+  stream->Release();
+  return stream.get();
+}
+
+void AnalysisStream::OnReadDone(bool ok) {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (is_finished_) return;
+    ++num_busy_;
+  }
+  if (ok) {
+    pool_.Post([this] { HandleMessage(); });
+  } else {
+    pool_.Post([this] { SendReport(); });
+  }
+}
+
+void AnalysisStream::OnCancel() {
+  cancelled_->store(true);
+  End(absl::CancelledError("the client cancelled, went away or set a deadline that passed"));
+}
+
+void AnalysisStream::OnDone() {
+  const grpc::StatusCode code = rpc_->IsCancelled() ? grpc::CANCELLED : final_code_;
+  context_.metrics->OnRequest("AnalyzePairs", code, absl::Now() - start_);
+  context_.metrics->OnStreamClosed();
+  streams_.Remove(self_);
+  self_.reset();  // the last reference, unless a drain holds one
+}
+
+void AnalysisStream::HandleMessage() {
+  v1::AnalyzePairsRequest request;
+  InvalidText invalid_text;
+  absl::Status status = ParseRequest(read_buffer_, request, invalid_text);
+  if (status.ok() && request.has_options()) status = HandleOptions(request.options(), invalid_text);
+  if (status.ok() && analyzer_ == nullptr) {
+    status = FieldError("options", "are missing; the first message of a stream carries them");
+  }
+  const std::int64_t num_pairs = request.pairs_size() + request.logps_size();
+  if (status.ok() && num_pairs > context_.limits.max_pairs_per_request) {
+    status = FieldError("pairs", absl::StrCat("and logps have ", num_pairs,
+                                              " entries together; the limit is max_pairs_per_request = ",
+                                              context_.limits.max_pairs_per_request));
+  }
+  for (int idx = 0; status.ok() && idx < request.logps_size(); ++idx) {
+    const std::string invalid = invalid_text.Under(LogpsPath(idx));
+    status = AddKnown(request.logps(idx), invalid.empty() ? absl::OkStatus() : InvalidTextError(invalid),
+                      LogpsPath(idx));
+  }
+
+  std::vector<PairRequest> pairs;
+  std::vector<PairOrigin> origins;
+  for (int idx = 0; status.ok() && idx < request.pairs_size(); ++idx) {
+    v1::PreferencePair& proto = *request.mutable_pairs(idx);
+    const std::string invalid = invalid_text.Under(PairPath(idx));
+    PairOrigin origin;
+    origin.index = idx;
+    auto pair = invalid.empty() ? PairFromProto(proto, RulesOf(*pair_options_, context_), origin)
+                                : absl::StatusOr<PairRequest>(InvalidTextError(invalid));
+    if (pair.ok()) {
+      pairs.push_back(*std::move(pair));
+      origins.push_back(origin);
+    } else {
+      status = OnFault(proto.id(), pair.status(), PairPath(idx), false);
+    }
+  }
+  if (!status.ok() || pairs.empty()) return OnMessageDone(status);
+
+  context_.scorer->ScorePairs(
+      std::move(pairs), *pair_options_,
+      {.deadline = absl::FromChrono(rpc_->deadline()),
+       .is_cancelled = [cancelled = cancelled_] { return cancelled->load(); },
+       .admission = Scheduler::Admission::kAlways},
+      [this, request = std::move(request), origins = std::move(origins)](absl::Status status,
+                                                                        PairOutcomes outcomes) mutable {
+        if (!status.ok()) return OnMessageDone(status);
+        pool_.Post([this, request = std::move(request), origins = std::move(origins),
+                    pairs = std::move(outcomes.pairs)]() mutable {
+          HandleScored(request, origins, std::move(pairs));
+        });
+      });
+}
+
+void AnalysisStream::HandleScored(const v1::AnalyzePairsRequest& request, const std::vector<PairOrigin>& origins,
+                                  std::vector<PairOutcome> outcomes) {
+  absl::Status status;
+  for (std::size_t idx = 0; status.ok() && idx < outcomes.size(); ++idx) {
+    const PairOutcome& outcome = outcomes[idx];
+    const v1::PreferencePair& pair = request.pairs(origins[idx].index);
+    if (!outcome.status.ok()) {
+      status = OnFault(pair.id(), outcome.status, PairPath(origins[idx].index), absl::IsOutOfRange(outcome.status));
+      continue;
+    }
+    CountScored(outcome, *pair_options_, *context_.metrics);
+    policies_.Add(pair_options_->policy->lm->info().digest);
+    if (pair_options_->reference != nullptr) references_.Add(pair_options_->reference->lm->info().digest);
+    status = analyzer_->Add({pair.id(), outcome.inputs, {pair.labels().begin(), pair.labels().end()}});
+    if (!status.ok()) status = UnderField(PairPath(origins[idx].index), status);
+  }
+  OnMessageDone(status);
+}
+
+absl::Status AnalysisStream::HandleOptions(const v1::AnalysisOptions& options, const InvalidText& invalid_text) {
+  if (analyzer_ != nullptr) return FieldError("options", "are sent twice; only the first message carries them");
+  const std::string invalid = invalid_text.Under("options");
+  if (!invalid.empty()) return InvalidTextError(invalid);
+  auto resolved = AnalysisOptionsFromProto(options, context_.limits.max_objectives);
+  if (!resolved.ok()) return UnderField("options", resolved.status());
+  ASSIGN_OR_RETURN(PairOptions pair_options, ResolveOptions(options.scoring(), context_, "options.scoring"));
+  scoring_ = options.scoring();
+  scoring_.set_policy(pair_options.policy->name);
+  if (pair_options.reference != nullptr) scoring_.set_reference(pair_options.reference->name);
+  pair_options_ = std::move(pair_options);
+  analyzer_ = std::make_unique<Analyzer>(*std::move(resolved));
+  return absl::OkStatus();
+}
+
+absl::Status AnalysisStream::AddKnown(const v1::PairLogProbs& pair, const absl::Status& text_fault,
+                                      const std::string& path) {
+  if (!text_fault.ok()) return OnFault(pair.id(), text_fault, path, false);
+  auto analyzed = AnalyzedPairFromProto(pair);
+  if (!analyzed.ok()) return OnFault(pair.id(), analyzed.status(), path, HasNonFinite(pair.logps()));
+  const absl::Status status = analyzer_->Add(*analyzed);
+  if (!status.ok()) return UnderField(path, status);
+  policies_.Add(pair.policy_digest());
+  references_.Add(pair.reference_digest());
+  return absl::OkStatus();
+}
+
+absl::Status AnalysisStream::OnFault(const std::string& id, const absl::Status& fault, const std::string& path,
+                                     bool is_non_finite) {
+  context_.metrics->OnPairFailed(ToRpcStatus(fault).code());
+  // A fault of text names its whole path already.
+  const bool has_path = absl::StartsWith(FieldOf(fault), path);
+  if (!analyzer_->options().skip_faulty_pairs) return has_path ? fault : UnderField(path, fault);
+  // Without the path: where a pair stands in its message is nothing that a report should depend on.
+  analyzer_->AddFaulty(id, has_path ? "a text is not valid UTF-8" : std::string(fault.message()), is_non_finite);
+  return absl::OkStatus();
+}
+
+void AnalysisStream::OnMessageDone(const absl::Status& status) {
+  bool reads_on = status.ok();
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!status.ok() && !end_.has_value()) end_ = status;
+    reads_on = !end_.has_value();
+  }
+  if (reads_on) StartRead(&read_buffer_);  // before Release: the call cannot finish in between
+  Release();
+}
+
+void AnalysisStream::SendReport() {
+  absl::Status status;
+  if (analyzer_ == nullptr) {
+    status = FieldError("options", "are missing; the stream ended before its first message");
+  } else if (!cancelled_->load()) {
+    v1::AnalyzePairsResponse response;
+    *response.mutable_report() =
+        ReportToProto(analyzer_->MakeReport(), analyzer_->options(), scoring_, policies_, references_);
+    *response_ = Serialize(response);
+  }
+  End(status);
+  Release();
+}
+
+void AnalysisStream::End(absl::Status status) {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (is_finished_) return;
+    if (!end_.has_value()) end_ = std::move(status);
+    ++num_busy_;
+  }
+  Release();
+}
+
+void AnalysisStream::Release() {
+  absl::Status status;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (--num_busy_ > 0 || !end_.has_value()) return;
+    is_finished_ = true;
+    status = *end_;
+  }
+  const grpc::Status grpc_status = ToGrpcStatus(status, context_.scorer->scheduler().RetryDelay());
+  final_code_ = grpc_status.error_code();
+  Finish(grpc_status);
+}
+
+}  // namespace prefscore

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// One AnalyzePairs call: messages in, one at a time, each analysed before the next is read; a report out.
+//
+// Invariants. At most one message is under way, on a thread of the pool or with the scorer. The call has one end, the first
+// of: its report, a fault, a cancellation, a drain. It is finished once, when it has its end and nothing is busy with it;
+// nothing touches it afterwards but gRPC.
+#pragma once
+
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/server_callback.h>
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
+#include "prefscore/v1/diagnostics.pb.h"
+#include "server/messages/analysis_messages.h"
+#include "server/rpc/group_from_proto.h"
+#include "server/rpc/parse_request.h"
+#include "server/rpc/service_context.h"
+#include "server/util/worker_pool.h"
+
+namespace prefscore {
+
+class AnalysisStream;
+
+// The open streams of a service. Thread-safe.
+class AnalysisStreamSet {
+ public:
+  void Drain();
+
+ private:
+  friend class AnalysisStream;
+  void Add(std::shared_ptr<AnalysisStream> stream);
+  void Remove(const std::shared_ptr<AnalysisStream>& stream);
+
+  absl::Mutex mutex_;
+  std::set<std::shared_ptr<AnalysisStream>> streams_ ABSL_GUARDED_BY(mutex_);
+  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+class AnalysisStream final : public grpc::ServerReadReactor<grpc::ByteBuffer> {
+ public:
+  // The stream owns itself until gRPC is done with it.
+  static AnalysisStream* Start(const ServiceContext& context, grpc::CallbackServerContext* rpc,
+                               grpc::ByteBuffer* response, WorkerPool& pool, AnalysisStreamSet& streams);
+
+ private:
+  friend class AnalysisStreamSet;
+
+  AnalysisStream(const ServiceContext& context, grpc::CallbackServerContext* rpc, grpc::ByteBuffer* response,
+                 WorkerPool& pool, AnalysisStreamSet& streams)
+      : context_(context), rpc_(rpc), response_(response), pool_(pool), streams_(streams) {}
+
+  void OnReadDone(bool ok) override;
+  void OnCancel() override;
+  void OnDone() override;
+
+  // On a thread of the pool. Each ends with OnMessageDone, now or once the scorer is done.
+  void HandleMessage();
+  void HandleScored(const v1::AnalyzePairsRequest& request, const std::vector<PairOrigin>& origins,
+                    std::vector<PairOutcome> outcomes);
+  // Reads on, or ends the call with what is wrong.
+  void OnMessageDone(const absl::Status& status);
+  void SendReport();
+
+  absl::Status HandleOptions(const v1::AnalysisOptions& options, const InvalidText& invalid_text);
+  absl::Status AddKnown(const v1::PairLogProbs& pair, const absl::Status& text_fault, const std::string& path);
+  // Counts the fault of the pair at `path` of its message, or returns it, by the options.
+  absl::Status OnFault(const std::string& id, const absl::Status& fault, const std::string& path, bool is_non_finite);
+
+  // The call ends with `status`, unless it has an end already.
+  void End(absl::Status status);
+  // Whoever is busy with the stream is done; the last one finishes the call where it has its end.
+  void Release();
+
+  const ServiceContext& context_;
+  grpc::CallbackServerContext* const rpc_;
+  grpc::ByteBuffer* const response_;
+  WorkerPool& pool_;
+  AnalysisStreamSet& streams_;
+  const absl::Time start_ = absl::Now();
+  const std::shared_ptr<std::atomic<bool>> cancelled_ = std::make_shared<std::atomic<bool>>(false);
+  std::shared_ptr<AnalysisStream> self_;  // until OnDone
+
+  // Used by one message at a time only.
+  grpc::ByteBuffer read_buffer_;
+  v1::ScoringOptions scoring_;
+  std::optional<PairOptions> pair_options_;
+  std::unique_ptr<Analyzer> analyzer_;
+  DigestSet policies_;
+  DigestSet references_;
+
+  grpc::StatusCode final_code_ = grpc::OK;  // set before Finish, read after
+
+  absl::Mutex mutex_;
+  int num_busy_ ABSL_GUARDED_BY(mutex_) = 1;  // messages under way, and calls of its methods; at first Start
+  bool is_finished_ ABSL_GUARDED_BY(mutex_) = false;
+  std::optional<absl::Status> end_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace prefscore
