@@ -237,14 +237,55 @@ TEST_F(CliTest, FilesThatCannotBeUsed) {
 TEST_F(CliTest, HelpTeaches) {
   EXPECT_EQ(Run("--help"), 0);
   EXPECT_THAT(stdout_, HasSubstr("Exit codes: 0"));
-  for (const char* command : {"score", "completions", "models", "health"}) {
+  for (const char* command : {"score", "completions", "evaluate", "analyze", "objectives", "models", "health"}) {
     EXPECT_THAT(stdout_, HasSubstr(absl::StrCat("\n  ", command)));
   }
-  for (const char* command : {"score", "completions", "models", "health"}) {
+  for (const char* command : {"score", "completions", "evaluate", "analyze", "objectives", "models", "health"}) {
     EXPECT_EQ(Run(absl::StrCat(command, " --help")), 0);
     EXPECT_THAT(stdout_, HasSubstr("Example:\n  prefscore "));
     EXPECT_THAT(stdout_, HasSubstr("Exit codes: 0"));
   }
+}
+
+TEST_F(CliTest, Evaluate) {
+  const std::string row =
+      R"("policy_chosen_logp": -1, "policy_rejected_logp": -3, "ref_chosen_logps": -2, "ref_rejected_logps": -2.5})";
+  Write("logps.jsonl", absl::StrCat(R"({"id": "a", )", row, "\n", R"({"id": "b"})", "\n", "{broken\n", R"({"id": "d", )", row,
+                                    "\n"));
+  EXPECT_EQ(Run("evaluate --input logps.jsonl --output out.jsonl --objective sigmoid --objective 0.5*hinge+sft_sum "
+                "--objective kto_pair --batch-size 2"),
+            3);
+  const auto rows = Output("out.jsonl");
+  ASSERT_THAT(rows, SizeIs(4));
+  EXPECT_EQ(rows[0]["objectives"][0]["logit"], 0.1 * 2 - 0.1 * 0.5);
+  EXPECT_EQ(rows[0]["objectives"][1]["name"], "weighted_sum");
+  EXPECT_EQ(rows[1]["status"]["message"], "line 2: logps.policy_chosen_logp: is missing");
+  EXPECT_THAT(rows[2]["status"]["message"].get<std::string>(), HasSubstr("line 3: not valid JSON"));
+  EXPECT_EQ(rows[3]["index"], 3);
+  EXPECT_THAT(stderr_, HasSubstr("line 2: logps.policy_chosen_logp"));
+  EXPECT_THAT(stderr_, HasSubstr("kto_pair: kl_chosen=0.1"));
+  EXPECT_THAT(stdout_, HasSubstr("evaluated 2 of 4 rows, 2 failed"));
+  EXPECT_EQ(Run("evaluate --input logps.jsonl --output out.jsonl --objective sigmoid"), 1) << "exists";
+  EXPECT_EQ(Run("evaluate --input logps.jsonl --output -"), 2) << "no objective";
+  EXPECT_EQ(Run("evaluate --input logps.jsonl --output - --objective sigmoid:beta=-1"), 2);
+  EXPECT_THAT(stderr_, HasSubstr("beta: is -1"));
+}
+
+TEST_F(CliTest, AnalyzeWritesItsFiles) {
+  Write("scores.jsonl",
+        R"({"id": "a", "policy_chosen_logp": -1, "policy_rejected_logp": -3, "reference_chosen_logp": -2,)"
+        R"( "reference_rejected_logp": -2.5})"
+        "\n");
+  EXPECT_EQ(Run("analyze --input scores.jsonl --html page.html --json report.json"), 0) << stderr_;
+  EXPECT_THAT(stdout_, HasSubstr("Learning table"));
+  EXPECT_EQ(nlohmann::json::parse(ReadFile(folder_ / "report.json"))["num_pairs"], 1);
+  EXPECT_THAT(ReadFile(folder_ / "page.html"), HasSubstr("</html>"));
+  EXPECT_EQ(Run("analyze --input scores.jsonl --json -"), 0);
+  EXPECT_EQ(nlohmann::json::parse(stdout_)["num_pairs"], 1);
+  EXPECT_THAT(stderr_, HasSubstr("Learning table"));
+  EXPECT_EQ(Run("analyze --input scores.jsonl --html missing/page.html"), 1);
+  EXPECT_THAT(stderr_, HasSubstr("cannot write missing/page.html"));
+  EXPECT_EQ(Run("analyze --input scores.jsonl --sweep beta=x"), 2);
 }
 
 TEST_F(CliTest, Health) {
