@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "client/cli/report_html/number_text.h"
+#include "client/cli/text_width.h"
 
 namespace prefscore::cli {
 namespace {
@@ -17,29 +18,6 @@ constexpr std::size_t kMostNameWidth = 32;            // of an objective or a sl
 constexpr std::uint64_t kMostWrittenOut = 9'999'999;  // counts above are shortened, for the learning table's width
 
 using Lines = std::vector<std::string>;
-
-bool StartsCharacter(char byte) { return (byte & 0xC0) != 0x80; }  // in UTF-8
-
-std::size_t Width(const std::string& text) { return std::count_if(text.begin(), text.end(), StartsCharacter); }
-
-// At most `width` characters, control characters blanked.
-std::string Cut(const std::string& text, std::size_t width) {
-  const bool is_cut = Width(text) > width;
-  std::string cut;
-  std::size_t count = 0;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (StartsCharacter(text[i]) && ++count > (is_cut ? width - 3 : width)) break;
-    const auto byte = static_cast<unsigned char>(text[i]);
-    const bool is_c1 = byte == 0xC2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xA0;
-    if (is_c1) ++i;  // a control character of two bytes
-    cut += byte < 0x20 || byte == 0x7F || is_c1 ? ' ' : text[i];
-  }
-  return is_cut ? cut + "..." : cut;
-}
-
-std::string Padded(const std::string& text, std::size_t width) {
-  return text + std::string(width - std::min(width, Width(text)), ' ');
-}
 
 std::string Percent(double share) { return absl::StrFormat("%.1f%%", 100 * share); }
 
@@ -67,7 +45,7 @@ void AddCounts(const v1::AnalysisReport& report, Lines& lines) {
     const v1::FaultyPair& first = report.faulty_pairs(0);
     absl::StrAppend(&faults, "the first, ", first.id().empty() ? "without id" : first.id(), ": ", first.message());
   }
-  lines.push_back(Cut(faults, kColumns));
+  lines.push_back(CutText(faults, kColumns));
 }
 
 void AddRanking(const v1::SliceReport& overall, Lines& lines) {
@@ -95,13 +73,13 @@ void AddRanking(const v1::SliceReport& overall, Lines& lines) {
 void AddObjectives(const v1::SliceReport& overall, Lines& lines) {
   std::size_t width = 10;
   for (const auto& objective : overall.objectives()) {
-    width = std::max(width, std::min(Width(objective.label()), kMostNameWidth));
+    width = std::max(width, std::min(ColumnWidth(objective.label()), kMostNameWidth));
   }
   lines.push_back(
-      absl::StrCat(Padded("objective", width), "       loss  accuracy  gradient mass  effective sample  saturated"));
+      absl::StrCat(PadText("objective", width), "       loss  accuracy  gradient mass  effective sample  saturated"));
   for (const v1::ObjectiveReport& objective : overall.objectives()) {
     lines.push_back(absl::StrFormat(
-        "%s %10s %9s %14s %17s %10s", Padded(Cut(objective.label(), width), width), NumberText(objective.mean_loss()),
+        "%s %10s %9s %14s %17s %10s", PadText(CutText(objective.label(), width), width), NumberText(objective.mean_loss()),
         Percent(objective.accuracy()), NumberText(objective.gradient_mass()),
         NumberText(objective.effective_sample_size()), Percent(objective.saturated_share())));
   }
@@ -131,9 +109,9 @@ void AddLearningTable(const v1::ObjectiveReport& objective, Lines& lines) {
   for (const int reference : references) {
     const std::string title = absl::StrFormat(" %*s  share   mass post", count_width, "pairs");
     titles += title + "  ";
-    heads += Padded(absl::StrCat(" reference ", names[reference]), title.size() + 2);
+    heads += PadText(absl::StrCat(" reference ", names[reference]), title.size() + 2);
   }
-  lines.insert(lines.end(), {absl::StrCat("Learning table of ", Cut(objective.label(), kColumns / 2)), heads, titles});
+  lines.insert(lines.end(), {absl::StrCat("Learning table of ", CutText(objective.label(), kColumns / 2)), heads, titles});
   for (const int policy : policies) {
     std::string line = absl::StrFormat("%-7s", names[policy]);
     for (const int reference : references) {
@@ -153,7 +131,7 @@ std::string SliceName(const v1::SliceReport& slice) {
   const std::string value = slice.num_grouped_values() > 0
                                 ? absl::StrCat("(", CountOf(slice.num_grouped_values(), "further value"), ")")
                                 : slice.label_value();
-  return Cut(absl::StrCat(slice.label_name(), "=", value), kMostNameWidth);
+  return CutText(absl::StrCat(slice.label_name(), "=", value), kMostNameWidth);
 }
 
 void AddSlices(const v1::AnalysisReport& report, std::size_t num_lines, Lines& lines) {
@@ -168,18 +146,18 @@ void AddSlices(const v1::AnalysisReport& report, std::size_t num_lines, Lines& l
   std::size_t width = 5;
   for (std::size_t i = 0; i < num_shown; ++i) {
     names.push_back(SliceName(*slices[i]));
-    width = std::max(width, Width(names.back()));
+    width = std::max(width, ColumnWidth(names.back()));
   }
   if (num_shown > 0) {
     lines.push_back(
-        absl::StrCat(Padded("slice", width), "      pairs  policy right  reference right       loss  gradient mass"));
+        absl::StrCat(PadText("slice", width), "      pairs  policy right  reference right       loss  gradient mass"));
   }
   for (std::size_t i = 0; i < num_shown; ++i) {
     const v1::SliceReport& slice = *slices[i];
     const bool has_objective = slice.objectives_size() > 0 && report.slices(0).objectives_size() > 0;
     const double mass = has_objective ? report.slices(0).objectives(0).gradient_mass() : 0;
     lines.push_back(
-        absl::StrFormat("%s %10s %13s %16s %10s %14s", Padded(names[i], width), ShortCount(slice.num_pairs()),
+        absl::StrFormat("%s %10s %13s %16s %10s %14s", PadText(names[i], width), ShortCount(slice.num_pairs()),
                         Percent(slice.ranking().policy_accuracy()),
                         slice.num_pairs_with_reference() > 0 ? Percent(slice.ranking().reference_accuracy()) : "-",
                         has_objective ? NumberText(slice.objectives(0).mean_loss()) : "-",
@@ -214,7 +192,7 @@ std::string AnalysisSummary(const v1::AnalysisReport& report) {
   }
   std::string text;
   for (std::string& line : lines) {
-    line = Cut(line, kColumns);  // should numbers ever be that wide
+    line = CutText(line, kColumns);  // should numbers ever be that wide
     line.erase(line.find_last_not_of(' ') + 1);
     absl::StrAppend(&text, line, "\n");
   }

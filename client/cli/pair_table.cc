@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "client/cli/text_width.h"
 
 namespace prefscore::cli {
 namespace {
@@ -12,29 +13,15 @@ namespace {
 constexpr std::size_t kMaxIdWidth = 24;
 constexpr std::size_t kMaxFaultWidth = 80;
 
-bool StartsCharacter(char byte) { return (byte & 0xC0) != 0x80; }  // in UTF-8
-
-std::size_t Width(const std::string& text) { return std::count_if(text.begin(), text.end(), StartsCharacter); }
-
-// The first `width` characters, control characters blanked.
-std::string Cut(const std::string& text, std::size_t width) {
-  std::string cut;
-  for (std::size_t i = 0, count = 0; i < text.size(); ++i) {
-    if (StartsCharacter(text[i]) && ++count > width) return cut + "...";
-    cut += static_cast<unsigned char>(text[i]) < 0x20 ? ' ' : text[i];
-  }
-  return cut;
-}
-
 std::string Ranking(double margin) { return margin > 0 ? "right" : margin < 0 ? "wrong" : "tie"; }
 
 }  // namespace
 
 void PairTable::Add(const v1::PairResult& result) {
   if (rows_.size() >= max_rows_) return;
-  const std::string id = Cut(result.id().empty() ? absl::StrCat("#", result.index()) : result.id(), kMaxIdWidth);
+  const std::string id = CutText(result.id().empty() ? absl::StrCat("#", result.index()) : result.id(), kMaxIdWidth);
   if (result.has_status()) {
-    rows_.push_back({id, absl::StrCat("failed: ", Cut(result.status().message(), kMaxFaultWidth))});
+    rows_.push_back({id, absl::StrCat("failed: ", CutText(result.status().message(), kMaxFaultWidth))});
     return;
   }
   const bool has_objective = result.objectives_size() > 0;
@@ -57,18 +44,18 @@ std::string PairTable::Text() const {
   std::vector<std::size_t> widths(lines[0].size());
   for (const auto& line : lines) {
     if (line.size() != widths.size()) continue;  // a failed row has no columns
-    for (std::size_t i = 0; i < line.size(); ++i) widths[i] = std::max(widths[i], Width(line[i]));
+    for (std::size_t i = 0; i < line.size(); ++i) widths[i] = std::max(widths[i], ColumnWidth(line[i]));
   }
-  for (const auto& line : lines) widths[0] = std::max(widths[0], Width(line[0]));
+  for (const auto& line : lines) widths[0] = std::max(widths[0], ColumnWidth(line[0]));
   std::string text;
   for (const auto& line : lines) {
-    absl::StrAppend(&text, line[0], std::string(widths[0] - Width(line[0]), ' '));
+    absl::StrAppend(&text, line[0], std::string(widths[0] - ColumnWidth(line[0]), ' '));
     if (line.size() != widths.size()) {
       absl::StrAppend(&text, "  ", line[1], "\n");
       continue;
     }
     for (std::size_t i = 1; i < line.size(); ++i) {
-      absl::StrAppend(&text, "  ", std::string(widths[i] - Width(line[i]), ' '), line[i]);
+      absl::StrAppend(&text, "  ", std::string(widths[i] - ColumnWidth(line[i]), ' '), line[i]);
     }
     absl::StrAppend(&text, "\n");
   }
