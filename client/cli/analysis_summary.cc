@@ -79,8 +79,8 @@ void AddObjectives(const v1::SliceReport& overall, Lines& lines) {
       absl::StrCat(PadText("objective", width), "       loss  accuracy  gradient mass  effective sample  saturated"));
   for (const v1::ObjectiveReport& objective : overall.objectives()) {
     lines.push_back(absl::StrFormat(
-        "%s %10s %9s %14s %17s %10s", PadText(CutText(objective.label(), width), width), NumberText(objective.mean_loss()),
-        Percent(objective.accuracy()), NumberText(objective.gradient_mass()),
+        "%s %10s %9s %14s %17s %10s", PadText(CutText(objective.label(), width), width),
+        NumberText(objective.mean_loss()), Percent(objective.accuracy()), NumberText(objective.gradient_mass()),
         NumberText(objective.effective_sample_size()), Percent(objective.saturated_share())));
   }
 }
@@ -111,7 +111,8 @@ void AddLearningTable(const v1::ObjectiveReport& objective, Lines& lines) {
     titles += title + "  ";
     heads += PadText(absl::StrCat(" reference ", names[reference]), title.size() + 2);
   }
-  lines.insert(lines.end(), {absl::StrCat("Learning table of ", CutText(objective.label(), kColumns / 2)), heads, titles});
+  lines.insert(lines.end(),
+               {absl::StrCat("Learning table of ", CutText(objective.label(), kColumns / 2)), heads, titles});
   for (const int policy : policies) {
     std::string line = absl::StrFormat("%-7s", names[policy]);
     for (const int reference : references) {

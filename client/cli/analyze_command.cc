@@ -68,8 +68,8 @@ absl::StatusOr<v1::AnalysisReport> Analyze(const AnalyzeOptions& options) {
   if (options.server.address.empty()) {
     ASSIGN_OR_RETURN(run, AnalyzeHere(options.analysis));
   } else {
-    ASSIGN_OR_RETURN(run, AnalyzeAt(options.server, options.analysis,
-                                    [&](const std::string& text) { progress.Note(text); }));
+    ASSIGN_OR_RETURN(
+        run, AnalyzeAt(options.server, options.analysis, [&](const std::string& text) { progress.Note(text); }));
   }
   std::uint64_t num_rows = 0;
   while (const std::optional<Line> line = reader->Next()) {
@@ -83,7 +83,8 @@ absl::StatusOr<v1::AnalysisReport> Analyze(const AnalyzeOptions& options) {
 absl::Status AnalyzeAndWrite(const AnalyzeOptions& options) {
   ASSIGN_OR_RETURN(const v1::AnalysisReport report, Analyze(options));
   if (!options.html.empty()) {
-    RETURN_IF_ERROR(WriteFile(options.html, ReportHtml(report, {.generated_from = absl::StrCat("prefscore analyze --input ", options.input)})));
+    RETURN_IF_ERROR(WriteFile(options.html, ReportHtml(report, {.generated_from = absl::StrCat(
+                                                                    "prefscore analyze --input ", options.input)})));
   }
   if (!options.json.empty()) {
     RETURN_IF_ERROR(WriteFile(options.json, MessageToJson(report, JsonLayout::kIndented)));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // prefscore analyze: one report about a file of pairs: a summary on standard output, HTML and JSON in files.
 //
-// Rows with log-probs (what `prefscore score` writes) are analysed in this process; rows of pairs are scored and analysed by
-// the server that is named. With a server, all rows go there.
+// Rows with log-probs (what `prefscore score` writes) are analysed in this process; rows of pairs are scored and
+// analysed by the server that is named. With a server, all rows go there.
 #pragma once
 
 #include <string>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // prefscore evaluate: objectives of pairs whose log-probs are known. Runs no model, and here unless a server is named.
 //
-// Output rows are those of `prefscore score`, in the order of the input. A row that cannot be evaluated has its error as
-// `status`, and is told on standard error with its line.
+// Output rows are those of `prefscore score`, in the order of the input. A row that cannot be evaluated has its error
+// as `status`, and is told on standard error with its line.
 #pragma once
 
 #include <string>

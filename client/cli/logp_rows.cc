@@ -41,7 +41,8 @@ absl::StatusOr<std::uint32_t> CountMember(const Json& row, const std::string& fi
 }
 
 absl::Status FillLogProbs(const Json& row, v1::KnownLogProbs& logps) {
-  const auto read = [&](const std::string& field, const std::string& trl_field) -> absl::StatusOr<std::optional<double>> {
+  const auto read = [&](const std::string& field,
+                        const std::string& trl_field) -> absl::StatusOr<std::optional<double>> {
     ASSIGN_OR_RETURN(const std::optional<double> own, NumberMember(row, field));
     if (trl_field.empty()) return own;
     ASSIGN_OR_RETURN(const std::optional<double> trl, NumberMember(row, trl_field));

@@ -16,8 +16,8 @@
 namespace prefscore::cli {
 
 struct LogProbRow {
-  // INVALID_ARGUMENT naming the field. A row that carries a `status` has that as its fault: OUT_OF_RANGE where a log-prob was
-  // not finite, else INVALID_ARGUMENT.
+  // INVALID_ARGUMENT naming the field. A row that carries a `status` has that as its fault: OUT_OF_RANGE where a
+  // log-prob was not finite, else INVALID_ARGUMENT.
   absl::Status fault;
   v1::PairLogProbs pair;  // its id is set, fault or not, where the row has one
 };
@@ -25,7 +25,8 @@ struct LogProbRow {
 // `label_fields`: members of the row that become labels, beside those under `labels`.
 LogProbRow ParseLogProbRow(const std::string& text, const std::vector<std::string>& label_fields = {});
 
-// The row's members `label_fields` and what is under `labels`. Strings, numbers and booleans; numbers as JSON writes them.
+// The row's members `label_fields` and what is under `labels`. Strings, numbers and booleans; numbers as JSON writes
+// them.
 absl::Status FillLabels(const nlohmann::ordered_json& row, const std::vector<std::string>& label_fields,
                         google::protobuf::Map<std::string, std::string>& labels);
 

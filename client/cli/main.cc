@@ -56,7 +56,8 @@ constexpr char kEvaluateDescription[] =
     "An input row is a JSON object on one line, such as `prefscore score` writes:\n"
     "  {\"policy_chosen_logp\": -12.5, \"policy_rejected_logp\": -14, \"reference_chosen_logp\": -13,\n"
     "   \"reference_rejected_logp\": -13.5, \"num_chosen_tokens\": 9, \"num_rejected_tokens\": 7}\n"
-    "Only what the objectives need must be there: `prefscore objectives` tells what that is. Also read: id, score_gap,\n"
+    "Only what the objectives need must be there: `prefscore objectives` tells what that is. Also read: id, "
+    "score_gap,\n"
     "labels, token_logps, and TRL's ref_chosen_logps and ref_rejected_logps.\n"
     "Without --server it runs in this process, with the code that a server runs.";
 
@@ -64,7 +65,8 @@ constexpr char kAnalyzeDescription[] =
     "Reports what a file of pairs teaches: learning tables, sweeps over beta and gamma, the pairs to look at.\n\n"
     "Example:\n"
     "  prefscore analyze --input scores.jsonl --label category --html report.html --json report.json\n\n"
-    "Rows with log-probs (what `prefscore score` writes, or a table like that of `prefscore evaluate`) need no server.\n"
+    "Rows with log-probs (what `prefscore score` writes, or a table like that of `prefscore evaluate`) need no "
+    "server.\n"
     "Rows of pairs (the input of `prefscore score`) are scored on the way by the --server.\n"
     "The report is the same whatever the order of the rows. A faulty row ends the run with its line, unless\n"
     "--skip-faulty is given; then it is counted and listed.";
@@ -111,8 +113,7 @@ class OverviewFormatter : public CLI::Formatter {
   }
 };
 
-void AddServerFlags(CLI::App& app, ServerOptions& server, double default_timeout_seconds,
-                    const std::string& of_what) {
+void AddServerFlags(CLI::App& app, ServerOptions& server, double default_timeout_seconds, const std::string& of_what) {
   server.timeout = absl::Seconds(default_timeout_seconds);
   app.add_option("--server", server.address, "HOST:PORT of the server");
   app.add_option_function<double>(
@@ -158,8 +159,7 @@ void AddScoringFlags(CLI::App& app, Message& message) {
          "How text becomes token ids: trl (as TRL's DPOTrainer), or ids (rows must be token ids)")
       ->default_str("trl");
   app.add_option_function<std::string>(
-         "--truncation",
-         [&](const std::string& name) { message.set_truncation_policy(kTruncationPolicies.at(name)); },
+         "--truncation", [&](const std::string& name) { message.set_truncation_policy(kTruncationPolicies.at(name)); },
          "What to do with a row over the length limit")
       ->check(CLI::IsMember(kTruncationPolicies))
       ->default_str("error");
@@ -183,8 +183,9 @@ CLI::App* AddScore(CLI::App& app, ScoreOptions& options) {
   score->add_option_function<std::string>(
       "--reference", [&](const std::string& name) { scoring.set_reference(name); },
       "Name of the reference model; default: the server's reference");
-  AddObjectiveFlag(*score, [&](const v1::Objective& objective) { *scoring.add_objectives() = objective; })
-      ->default_str(kDefaultObjective);
+  AddObjectiveFlag(*score, [&](const v1::Objective& objective) {
+    *scoring.add_objectives() = objective;
+  })->default_str(kDefaultObjective);
   // A callback of a subcommand runs after its flags are read.
   score->callback([&] {
     if (scoring.objectives().empty()) *scoring.add_objectives() = *ParseObjectiveFlag(kDefaultObjective);
@@ -239,10 +240,12 @@ CLI::App* AddEvaluate(CLI::App& app, EvaluateOptions& options) {
   CLI::App* evaluate = app.add_subcommand("evaluate", kEvaluateDescription);
   AddServerFlags(*evaluate, options.server, 600, "one request");
   AddFileFlags(*evaluate, options.input, options.output, options.overwrite);
-  AddObjectiveFlag(*evaluate, [&](const v1::Objective& objective) { options.objectives.push_back(objective); })
-      ->required();
-  evaluate->add_option("--batch-size", options.batch_size,
-                       "Rows of a batch, for objectives that need one (aot, kto_pair, ...); default: all rows")
+  AddObjectiveFlag(*evaluate, [&](const v1::Objective& objective) {
+    options.objectives.push_back(objective);
+  })->required();
+  evaluate
+      ->add_option("--batch-size", options.batch_size,
+                   "Rows of a batch, for objectives that need one (aot, kto_pair, ...); default: all rows")
       ->check(CLI::PositiveNumber);
   return evaluate;
 }
@@ -257,22 +260,22 @@ CLI::App* AddAnalyze(CLI::App& app, AnalyzeOptions& options) {
   AddObjectiveFlag(*analyze, [&](const v1::Objective& objective) {
     *analysis.mutable_scoring()->add_objectives() = objective;
   })->default_str(kDefaultObjective);
-  analyze
-      ->add_option_function<std::string>(
-          "--sweep",
-          [&](const std::string& flag) {
-            const absl::StatusOr<v1::SweepGrid> grid = ParseSweepFlag(flag);
-            if (!grid.ok()) throw CLI::ValidationError(std::string(grid.status().message()));
-            *analysis.mutable_sweep() = *grid;
-          },
-          kSweepHelp);
+  analyze->add_option_function<std::string>(
+      "--sweep",
+      [&](const std::string& flag) {
+        const absl::StatusOr<v1::SweepGrid> grid = ParseSweepFlag(flag);
+        if (!grid.ok()) throw CLI::ValidationError(std::string(grid.status().message()));
+        *analysis.mutable_sweep() = *grid;
+      },
+      kSweepHelp);
   analyze
       ->add_option("--label", options.label_fields,
                    "Name of a member of the rows whose values slice the report, such as category; repeatable")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  analyze->add_flag_callback("--skip-faulty", [&] { analysis.set_skip_faulty_pairs(true); },
-                             "Count and list faulty rows instead of ending with the first one");
+  analyze->add_flag_callback(
+      "--skip-faulty", [&] { analysis.set_skip_faulty_pairs(true); },
+      "Count and list faulty rows instead of ending with the first one");
   analyze
       ->add_option_function<std::uint32_t>(
           "--max-slices", [&](const std::uint32_t& count) { analysis.set_max_slices(count); },
@@ -306,8 +309,10 @@ CLI::App* AddAnalyze(CLI::App& app, AnalyzeOptions& options) {
 
 CLI::App* AddObjectives(CLI::App& app, ObjectivesFormat& format) {
   CLI::App* objectives = app.add_subcommand("objectives", kObjectivesDescription);
-  objectives->add_flag_callback("--markdown", [&] { format = ObjectivesFormat::kMarkdown; }, "Print a Markdown table");
-  objectives->add_flag_callback("--json", [&] { format = ObjectivesFormat::kJson; }, "Print JSON");
+  objectives->add_flag_callback(
+      "--markdown", [&] { format = ObjectivesFormat::kMarkdown; }, "Print a Markdown table");
+  objectives->add_flag_callback(
+      "--json", [&] { format = ObjectivesFormat::kJson; }, "Print JSON");
   return objectives;
 }
 

@@ -112,7 +112,9 @@ class Writer {
     for (int idx = 0; idx < size; ++idx) {
       if (idx > 0) out_ += is_indented_ ? ", " : ",";
       switch (field.cpp_type()) {
-        case FieldDescriptor::CPPTYPE_DOUBLE: AppendReal(reflection.GetRepeatedDouble(message, &field, idx), out_); break;
+        case FieldDescriptor::CPPTYPE_DOUBLE:
+          AppendReal(reflection.GetRepeatedDouble(message, &field, idx), out_);
+          break;
         case FieldDescriptor::CPPTYPE_FLOAT: AppendReal(reflection.GetRepeatedFloat(message, &field, idx), out_); break;
         case FieldDescriptor::CPPTYPE_UINT32:
           AppendNumber(reflection.GetRepeatedUInt32(message, &field, idx), out_);

@@ -9,7 +9,8 @@ namespace prefscore::cli {
 
 std::size_t ColumnWidth(const std::string& text);
 
-// At most `width` characters, "..." at the end where some were cut; control characters are blanked. REQUIRES: width >= 3.
+// At most `width` characters, "..." at the end where some were cut; control characters are blanked. REQUIRES: width
+// >= 3.
 std::string CutText(const std::string& text, std::size_t width);
 
 // Blanks at the end up to `width`.

@@ -111,9 +111,9 @@ absl::Status Validate(const AnalysisOptions& options) {
   RETURN_IF_ERROR(CheckShare("saturation_threshold", options.saturation_threshold));
   RETURN_IF_ERROR(CheckCount("max_slices", options.max_slices, 1, kMaxSlices));
   if (options.objectives.size() * options.max_slices > kMaxObjectiveSlices) {
-    return FieldError("max_slices", absl::StrCat("is ", options.max_slices, ", and there are ",
-                                                 options.objectives.size(), " objectives; their product may be at most ",
-                                                 kMaxObjectiveSlices));
+    return FieldError("max_slices",
+                      absl::StrCat("is ", options.max_slices, ", and there are ", options.objectives.size(),
+                                   " objectives; their product may be at most ", kMaxObjectiveSlices));
   }
   RETURN_IF_ERROR(CheckCount("num_listed_pairs", options.num_listed_pairs, 1, kMaxListedPairs));
   const auto& probabilities = options.preference_probabilities;

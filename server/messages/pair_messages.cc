@@ -39,8 +39,8 @@ absl::Status CheckTokens(const std::vector<double>& token_logps, const std::stri
                          std::uint32_t num_tokens) {
   if (token_logps.empty()) return absl::OkStatus();
   if (num_tokens != 0 && token_logps.size() != num_tokens) {
-    return FieldError(field, absl::StrCat("has ", token_logps.size(), " entries; the completion has ", num_tokens,
-                                          " tokens"));
+    return FieldError(field,
+                      absl::StrCat("has ", token_logps.size(), " entries; the completion has ", num_tokens, " tokens"));
   }
   double sum = 0;
   for (const double token_logp : token_logps) {
@@ -82,10 +82,11 @@ absl::StatusOr<PairInputs> InputsFromProto(const v1::PairLogProbs& pair) {
   RETURN_IF_ERROR(CheckLabels(pair.labels()));
   const v1::KnownLogProbs& logps = pair.logps();
   PairInputs inputs;
-  ASSIGN_OR_RETURN(inputs.logps.policy_chosen_logp, LogProb(logps.has_policy_chosen_logp(), logps.policy_chosen_logp(),
-                                                            "policy_chosen_logp", true));
-  ASSIGN_OR_RETURN(inputs.logps.policy_rejected_logp,
-                   LogProb(logps.has_policy_rejected_logp(), logps.policy_rejected_logp(), "policy_rejected_logp", true));
+  ASSIGN_OR_RETURN(inputs.logps.policy_chosen_logp,
+                   LogProb(logps.has_policy_chosen_logp(), logps.policy_chosen_logp(), "policy_chosen_logp", true));
+  ASSIGN_OR_RETURN(
+      inputs.logps.policy_rejected_logp,
+      LogProb(logps.has_policy_rejected_logp(), logps.policy_rejected_logp(), "policy_rejected_logp", true));
   const bool has_reference = logps.has_reference_chosen_logp() || logps.has_reference_rejected_logp();
   ASSIGN_OR_RETURN(inputs.logps.reference_chosen_logp,
                    LogProb(logps.has_reference_chosen_logp(), logps.reference_chosen_logp(), "reference_chosen_logp",
@@ -107,8 +108,8 @@ absl::StatusOr<PairInputs> InputsFromProto(const v1::PairLogProbs& pair) {
   const std::uint32_t num_tokens[2] = {pair.num_chosen_tokens(), pair.num_rejected_tokens()};
   for (int side = 0; side < 2; ++side) {
     for (int model = 0; model < 2; ++model) {
-      RETURN_IF_ERROR(CheckTokens(token_logps[model][side], kTokenFields[model][side], logp_of[model][side],
-                                  num_tokens[side]));
+      RETURN_IF_ERROR(
+          CheckTokens(token_logps[model][side], kTokenFields[model][side], logp_of[model][side], num_tokens[side]));
     }
     const std::size_t num_policy = token_logps[0][side].size();
     const std::size_t num_reference = token_logps[1][side].size();

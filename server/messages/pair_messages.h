@@ -30,8 +30,9 @@ void EchoPair(const Pair& pair, std::uint32_t index, v1::PairResult& result) {
   *result.mutable_labels() = pair.labels();
 }
 
-// Evaluates the pairs of known log-probs. `statuses` [pairs] holds the faults that are known already, and afterwards those
-// of all pairs, as FieldErrors that name a field of PairLogProbs. The results of faulty pairs repeat the pair, no more.
+// Evaluates the pairs of known log-probs. `statuses` [pairs] holds the faults that are known already, and afterwards
+// those of all pairs, as FieldErrors that name a field of PairLogProbs. The results of faulty pairs repeat the pair, no
+// more.
 void EvaluateLogProbs(const google::protobuf::RepeatedPtrField<v1::PairLogProbs>& pairs,
                       const std::vector<Objective>& objectives, std::vector<absl::Status>& statuses,
                       v1::EvaluateObjectivesResponse& response);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Evaluation of one definition, or of a weighted sum, over columns of pairs: block by block, so that a block stays in the
-// first cache from its log-probs to its values. The insides of Objective::Evaluate.
+// Evaluation of one definition, or of a weighted sum, over columns of pairs: block by block, so that a block stays in
+// the first cache from its log-probs to its values. The insides of Objective::Evaluate.
 #pragma once
 
 #include <array>

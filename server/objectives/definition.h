@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the registry knows of an objective. Plain data, no library: catalogue files are compiled once per instruction set.
+// What the registry knows of an objective. Plain data, no library: catalogue files are compiled once per instruction
+// set.
 #pragma once
 
 #include <stddef.h>
@@ -21,8 +22,8 @@ struct ParameterDefinition {
   bool is_minimum_excluded = false;
   bool is_maximum_excluded = false;
   const char* meaning = nullptr;
-  const char* source = nullptr;               // where name and default come from
-  const char* const* choices = nullptr;       // null-terminated; the value is the position
+  const char* source = nullptr;          // where name and default come from
+  const char* const* choices = nullptr;  // null-terminated; the value is the position
 };
 
 inline constexpr size_t kMaxParameters = 8;
@@ -67,19 +68,19 @@ struct FastOutput {
 
 // One objective's loops, for one instruction set.
 struct ObjectiveKernels {
-  void (*evaluate)(const KernelInput& input, double* const* values);        // [kNumObjectiveColumns][num_pairs]
+  void (*evaluate)(const KernelInput& input, double* const* values);          // [kNumObjectiveColumns][num_pairs]
   void (*evaluate_fast)(const KernelInput& input, const FastOutput& values);  // reads no rewards, see Objective
 };
 
 // How a batch objective looks at its batch before its pairs are evaluated one by one.
 struct BatchView {
   size_t num_pairs;
-  const double* logits;            // [num_pairs] z
-  const double* chosen_rewards;    // [num_pairs]
-  const double* rejected_rewards;  // [num_pairs]
-  const double* policy_margins;    // [num_pairs] h
+  const double* logits;             // [num_pairs] z
+  const double* chosen_rewards;     // [num_pairs]
+  const double* rejected_rewards;   // [num_pairs]
+  const double* policy_margins;     // [num_pairs] h
   const double* reference_margins;  // [num_pairs] h0
-  const double* parameters;        // [kNumKernelParameters]
+  const double* parameters;         // [kNumKernelParameters]
 };
 
 struct BatchPlan {
@@ -87,7 +88,8 @@ struct BatchPlan {
   size_t* reference_of_pair;  // [num_pairs] whose reference log-probs a pair is compared with; itself at first
   size_t* rejected_of_pair;   // [num_pairs] whose rejected completion; itself at first
   double* weights;            // [num_pairs] factor of the pair's loss and derivatives; 1 at first
-  // partners[i] = the pair whose `ys` has the rank, ascending, that pair i has among the `xs`; equal ones keep their order.
+  // partners[i] = the pair whose `ys` has the rank, ascending, that pair i has among the `xs`; equal ones keep their
+  // order.
   void (*match_by_rank)(const double* xs, const double* ys, size_t count, size_t* partners);
   // values[i] becomes 1 where it is among the `num_marked` smallest (of equal ones, the first), else 0.
   void (*mark_smallest)(double* values, size_t count, size_t num_marked);

@@ -12,8 +12,8 @@ namespace prefscore {
 // [0 policy, 1 reference][0 chosen, 1 rejected][token]; empty where not known.
 using PairTokenLogps = std::array<std::array<std::vector<double>, 2>, 2>;
 
-// Log-probs of the first tokens; kUnknown where a completion's tokens are not known. A completion that is all head has the
-// log-prob of `logps`.
+// Log-probs of the first tokens; kUnknown where a completion's tokens are not known. A completion that is all head has
+// the log-prob of `logps`.
 PairLogProbs HeadLogProbs(const PairTokenLogps& token_logps, const PairLogProbs& logps);
 
 }  // namespace prefscore

@@ -80,9 +80,8 @@ absl::Status CheckNames(const ObjectiveDefinition& definition, const ObjectiveRe
     if (definition.has_gamma) compare("gamma");
     for (std::size_t idx = 0; idx < NumParameters(definition); ++idx) compare(definition.parameters[idx].name);
     if (is_known) continue;
-    return FieldError(FieldOfParameter(name),
-                      absl::StrCat("is not a parameter of objective '", definition.name, "', which takes ",
-                                   known.empty() ? "none" : known));
+    return FieldError(FieldOfParameter(name), absl::StrCat("is not a parameter of objective '", definition.name,
+                                                           "', which takes ", known.empty() ? "none" : known));
   }
   return absl::OkStatus();
 }
@@ -146,8 +145,9 @@ absl::StatusOr<Objective> Objective::CreateTerm(const ObjectiveRequest& request)
     double* old_coefficient = &objective.parameters_[objective.num_parameters_ - 1];
     if (!std::isnan(*old_coefficient)) {
       if (request.parameters.contains(kAlphaCoefficient.name)) {
-        return FieldError(absl::StrCat("parameters.", kOldAlphaCoefficient.name),
-                          absl::StrCat("is given beside ", kAlphaCoefficient.name, ", which it is one minus; give one"));
+        return FieldError(
+            absl::StrCat("parameters.", kOldAlphaCoefficient.name),
+            absl::StrCat("is given beside ", kAlphaCoefficient.name, ", which it is one minus; give one"));
       }
       *(old_coefficient - 1) = 1.0 - *old_coefficient;
     }
@@ -176,8 +176,8 @@ void Objective::SetLabel() {
     const ParameterDefinition& parameter = definition_->parameters[idx];
     const double value = parameters_[idx];
     if (value == parameter.default_value || std::isnan(value)) continue;
-    append(parameter.name, parameter.choices != nullptr ? parameter.choices[static_cast<std::size_t>(value)]
-                                                        : ShortestNumber(value));
+    append(parameter.name,
+           parameter.choices != nullptr ? parameter.choices[static_cast<std::size_t>(value)] : ShortestNumber(value));
   }
 }
 
@@ -272,21 +272,20 @@ std::array<double, kNumKernelParameters> Objective::KernelParameters() const {
 }
 
 std::vector<ObjectiveValue> Evaluate(const Objective& objective, std::span<const PairInputs> pairs, BatchState* state) {
-  constexpr double PairLogProbs::* kLogps[] = {&PairLogProbs::policy_chosen_logp, &PairLogProbs::policy_rejected_logp,
-                                               &PairLogProbs::reference_chosen_logp,
-                                               &PairLogProbs::reference_rejected_logp};
-  constexpr double ObjectiveValue::* kValues[kNumObjectiveColumns] = {
-      &ObjectiveValue::loss,
-      &ObjectiveValue::logit,
-      &ObjectiveValue::chosen_reward,
-      &ObjectiveValue::rejected_reward,
-      &ObjectiveValue::required_margin,
-      &ObjectiveValue::effective_margin,
-      &ObjectiveValue::gradient_weight,
-      &ObjectiveValue::d_loss_d_policy_chosen_logp,
-      &ObjectiveValue::d_loss_d_policy_rejected_logp,
-      &ObjectiveValue::d_loss_d_beta,
-      &ObjectiveValue::d_loss_d_gamma};
+  constexpr double PairLogProbs::*kLogps[] = {&PairLogProbs::policy_chosen_logp, &PairLogProbs::policy_rejected_logp,
+                                              &PairLogProbs::reference_chosen_logp,
+                                              &PairLogProbs::reference_rejected_logp};
+  constexpr double ObjectiveValue::*kValues[kNumObjectiveColumns] = {&ObjectiveValue::loss,
+                                                                     &ObjectiveValue::logit,
+                                                                     &ObjectiveValue::chosen_reward,
+                                                                     &ObjectiveValue::rejected_reward,
+                                                                     &ObjectiveValue::required_margin,
+                                                                     &ObjectiveValue::effective_margin,
+                                                                     &ObjectiveValue::gradient_weight,
+                                                                     &ObjectiveValue::d_loss_d_policy_chosen_logp,
+                                                                     &ObjectiveValue::d_loss_d_policy_rejected_logp,
+                                                                     &ObjectiveValue::d_loss_d_beta,
+                                                                     &ObjectiveValue::d_loss_d_gamma};
 
   std::vector<ObjectiveValue> values(pairs.size());
   // Independent pairs go block by block; a batch must be seen whole.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Preference objectives as pure functions of log-probabilities. Doubles in, structs out: no torch, no gRPC, no threads.
 //
-// An objective is a name of the registry (registry.h) with its parameters, or a weighted sum of such. Each has a file of
-// its own in catalogue/, which opens with its formula. Immutable; thread-safe.
+// An objective is a name of the registry (registry.h) with its parameters, or a weighted sum of such. Each has a file
+// of its own in catalogue/, which opens with its formula. Immutable; thread-safe.
 #pragma once
 
 #include <array>
@@ -73,7 +73,7 @@ std::string ShortestNumber(double value);
 struct ObjectiveRequest {
   std::string name;  // of the registry; empty or "weighted_sum" where there are terms
   std::map<std::string, std::variant<double, std::string>> parameters = {};  // beta and gamma among them
-  std::vector<std::pair<double, ObjectiveRequest>> terms = {};  // weight and objective: a weighted sum
+  std::vector<std::pair<double, ObjectiveRequest>> terms = {};               // weight and objective: a weighted sum
 };
 
 // What a batch objective found out about its batch, by name; part of it is the state for the next batch.

@@ -36,12 +36,12 @@ struct PairColumns {
 // What an objective says of a pair. With pc, pr the policy's log-probs of chosen and rejected, rc, rr the reference's:
 enum ObjectiveColumn {
   kLoss,
-  kLogit,             // the argument of the loss: beta*(pc - pr) - gamma*(rc - rr) unless the objective's file says more
-  kChosenReward,      // beta*pc - gamma*rc
-  kRejectedReward,    // beta*pr - gamma*rr
-  kRequiredMargin,    // pc - pr from which on the logit is >= 0, nats (per token where the objective averages)
-  kEffectiveMargin,   // the logit in nats of the policy's margin: logit / beta
-  kGradientWeight,    // sigmoid(-logit)
+  kLogit,            // the argument of the loss: beta*(pc - pr) - gamma*(rc - rr) unless the objective's file says more
+  kChosenReward,     // beta*pc - gamma*rc
+  kRejectedReward,   // beta*pr - gamma*rr
+  kRequiredMargin,   // pc - pr from which on the logit is >= 0, nats (per token where the objective averages)
+  kEffectiveMargin,  // the logit in nats of the policy's margin: logit / beta
+  kGradientWeight,   // sigmoid(-logit)
   kLossByPolicyChosenLogp,    // d loss / d pc
   kLossByPolicyRejectedLogp,  // d loss / d pr
   kLossByBeta,                // d loss / d beta, gamma held

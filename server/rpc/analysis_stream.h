@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // One AnalyzePairs call: messages in, one at a time, each analysed before the next is read; a report out.
 //
-// Invariants. At most one message is under way, on a thread of the pool or with the scorer. The call has one end, the first
-// of: its report, a fault, a cancellation, a drain. It is finished once, when it has its end and nothing is busy with it;
-// nothing touches it afterwards but gRPC.
+// Invariants. At most one message is under way, on a thread of the pool or with the scorer. The call has one end, the
+// first of: its report, a fault, a cancellation, a drain. It is finished once, when it has its end and nothing is busy
+// with it; nothing touches it afterwards but gRPC.
 #pragma once
 
 #include <grpcpp/server_context.h>

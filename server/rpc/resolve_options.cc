@@ -66,17 +66,17 @@ absl::StatusOr<PairOptions> ResolveOptions(const v1::ScoringOptions& options, co
                    FindModel(registry, options.policy(), registry.default_policy(), field + ".policy"));
   ASSIGN_OR_RETURN(resolved.reference,
                    FindModel(registry, options.reference(), registry.default_reference(), field + ".reference"));
-  RETURN_IF_ERROR(
-      CheckDigest(*resolved.policy, options.expected_policy_digest(), field + ".expected_policy_digest"));
+  RETURN_IF_ERROR(CheckDigest(*resolved.policy, options.expected_policy_digest(), field + ".expected_policy_digest"));
   RETURN_IF_ERROR(
       CheckDigest(*resolved.reference, options.expected_reference_digest(), field + ".expected_reference_digest"));
-  ASSIGN_OR_RETURN(resolved.objectives, ObjectivesFromProto(options.objectives(), field + ".objectives",
-                                                            context.limits.max_objectives));
+  ASSIGN_OR_RETURN(resolved.objectives,
+                   ObjectivesFromProto(options.objectives(), field + ".objectives", context.limits.max_objectives));
   const bool needs_reference = std::any_of(resolved.objectives.begin(), resolved.objectives.end(),
                                            [](const Objective& objective) { return objective.needs_reference(); });
   if (!needs_reference && options.reference().empty()) resolved.reference = nullptr;
   ASSIGN_OR_RETURN(resolved.profile, ResolveProfile(options.profile(), field + ".profile"));
-  ASSIGN_OR_RETURN(resolved.length.policy, ResolveTruncation(options.truncation_policy(), field + ".truncation_policy"));
+  ASSIGN_OR_RETURN(resolved.length.policy,
+                   ResolveTruncation(options.truncation_policy(), field + ".truncation_policy"));
   std::vector<const HostedModel*> models = {resolved.policy};
   if (resolved.reference != nullptr) models.push_back(resolved.reference);
   ASSIGN_OR_RETURN(resolved.length.max_length, ResolveMaxLength(options.max_length(), field + ".max_length", models));

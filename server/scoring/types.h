@@ -49,11 +49,12 @@ struct PreparedGroup {
 };
 
 struct CompletionScore {
-  double logp = 0;                   // nats, summed over tokens in float64, in token order
+  double logp = 0;                  // nats, summed over tokens in float64, in token order
   std::vector<double> token_logps;  // [num_completion_tokens]
 };
 
-// --- completions -------------------------------------------------------------------------------------------------------
+// --- completions
+// -------------------------------------------------------------------------------------------------------
 
 struct GroupRequest {
   GroupContent content;
@@ -61,11 +62,12 @@ struct GroupRequest {
 
 struct GroupOutcome {
   absl::Status status;
-  std::vector<PreparedGroup> prepared;  // one per completion, each with its own prompt boundary
+  std::vector<PreparedGroup> prepared;               // one per completion, each with its own prompt boundary
   std::vector<std::vector<CompletionScore>> scores;  // [models][completions]
 };
 
-// --- pairs -------------------------------------------------------------------------------------------------------------
+// --- pairs
+// -------------------------------------------------------------------------------------------------------------
 
 // [model: 0 policy, 1 reference][completion: 0 chosen, 1 rejected]; set where the caller knows the log-prob.
 using KnownLogProbs = std::array<std::array<std::optional<double>, 2>, 2>;
@@ -81,8 +83,8 @@ struct PairRequest {
 
 struct PairOutcome {
   absl::Status status;
-  PreparedGroup prepared;  // empty where no model was needed
-  PairInputs inputs;       // the log-probs, and what else objectives read
+  PreparedGroup prepared;                  // empty where no model was needed
+  PairInputs inputs;                       // the log-probs, and what else objectives read
   std::vector<ObjectiveValue> objectives;  // as requested
   PairTokenLogps token_logps;              // empty where the log-prob was known to the caller
 };

@@ -250,8 +250,8 @@ TEST_F(CliTest, HelpTeaches) {
 TEST_F(CliTest, Evaluate) {
   const std::string row =
       R"("policy_chosen_logp": -1, "policy_rejected_logp": -3, "ref_chosen_logps": -2, "ref_rejected_logps": -2.5})";
-  Write("logps.jsonl", absl::StrCat(R"({"id": "a", )", row, "\n", R"({"id": "b"})", "\n", "{broken\n", R"({"id": "d", )", row,
-                                    "\n"));
+  Write("logps.jsonl",
+        absl::StrCat(R"({"id": "a", )", row, "\n", R"({"id": "b"})", "\n", "{broken\n", R"({"id": "d", )", row, "\n"));
   EXPECT_EQ(Run("evaluate --input logps.jsonl --output out.jsonl --objective sigmoid --objective 0.5*hinge+sft_sum "
                 "--objective kto_pair --batch-size 2"),
             3);

@@ -33,7 +33,8 @@ TEST(LogProbRowTest, ReadsWhatScoreWrites) {
 
 TEST(LogProbRowTest, ReadsTrlsNamesAndNumbersThatJsonHasNot) {
   const LogProbRow row = ParseLogProbRow(
-      R"({"policy_chosen_logp": "-Infinity", "policy_rejected_logp": "NaN", "ref_chosen_logps": -3, "ref_rejected_logps": -4})");
+      R"({"policy_chosen_logp": "-Infinity", "policy_rejected_logp": "NaN", "ref_chosen_logps": -3,
+          "ref_rejected_logps": -4})");
   ASSERT_TRUE(row.fault.ok()) << row.fault;
   EXPECT_EQ(row.pair.logps().policy_chosen_logp(), -INFINITY);
   EXPECT_TRUE(std::isnan(row.pair.logps().policy_rejected_logp()));

@@ -132,11 +132,17 @@ TEST(ObjectiveTest, TheFastFormAgrees) {
   std::vector<std::vector<double>> columns(kNumPairColumns);
   for (int i = 0; i < 200; ++i) {
     const PairInputs pair = FullPair(0.53 * i);
-    const double values[kNumPairColumns] = {
-        pair.logps.policy_chosen_logp, pair.logps.policy_rejected_logp, pair.logps.reference_chosen_logp,
-        pair.logps.reference_rejected_logp, 9, 12, 1.5, pair.head_logps.policy_chosen_logp,
-        pair.head_logps.policy_rejected_logp, pair.head_logps.reference_chosen_logp,
-        pair.head_logps.reference_rejected_logp};
+    const double values[kNumPairColumns] = {pair.logps.policy_chosen_logp,
+                                            pair.logps.policy_rejected_logp,
+                                            pair.logps.reference_chosen_logp,
+                                            pair.logps.reference_rejected_logp,
+                                            9,
+                                            12,
+                                            1.5,
+                                            pair.head_logps.policy_chosen_logp,
+                                            pair.head_logps.policy_rejected_logp,
+                                            pair.head_logps.reference_chosen_logp,
+                                            pair.head_logps.reference_rejected_logp};
     for (std::size_t column = 0; column < kNumPairColumns; ++column) columns[column].push_back(values[column]);
   }
   PairColumns pairs{.num_pairs = 200};
@@ -165,7 +171,8 @@ TEST(ObjectiveTest, BothInstructionSetsGiveTheSameBits) {
   std::vector<std::vector<double>> columns(kNumPairColumns, std::vector<double>(100));
   std::vector<std::vector<double>> rewards(5, std::vector<double>(100));
   for (int i = 0; i < 100; ++i) {
-    for (std::size_t column = 0; column < kNumPairColumns; ++column) columns[column][i] = -std::exp(0.13 * i - 5 + column);
+    for (std::size_t column = 0; column < kNumPairColumns; ++column)
+      columns[column][i] = -std::exp(0.13 * i - 5 + column);
     columns[kNumChosenTokens][i] = 1 + i;
     columns[kNumRejectedTokens][i] = 1 + 3 * (i % 17);
     columns[kScoreGap][i] = 0.1 * (i + 1);
@@ -189,7 +196,8 @@ TEST(ObjectiveTest, BothInstructionSetsGiveTheSameBits) {
     for (int set = 0; set < 2; ++set) {
       values[set].assign(kNumObjectiveColumns, std::vector<double>(100));
       double* pointers[kNumObjectiveColumns];
-      for (std::size_t column = 0; column < kNumObjectiveColumns; ++column) pointers[column] = values[set][column].data();
+      for (std::size_t column = 0; column < kNumObjectiveColumns; ++column)
+        pointers[column] = values[set][column].data();
       KernelsOf(*definition, set == 0 ? InstructionSet::kAvx2 : InstructionSet::kAvx512).evaluate(input, pointers);
     }
     EXPECT_EQ(values[0], values[1]) << definition->name;
@@ -198,8 +206,7 @@ TEST(ObjectiveTest, BothInstructionSetsGiveTheSameBits) {
 
 TEST(ObjectiveTest, AWeightedSumAddsLossesAndDerivatives) {
   const auto sum = Objective::Create(
-      {.name = "",
-       .terms = {{0.8, {.name = "sigmoid"}}, {0.2, {.name = "bco_pair"}}, {1.0, {.name = "sft"}}}});
+      {.name = "", .terms = {{0.8, {.name = "sigmoid"}}, {0.2, {.name = "bco_pair"}}, {1.0, {.name = "sft"}}}});
   ASSERT_TRUE(sum.ok()) << sum.status();
   EXPECT_EQ(sum->name(), "weighted_sum");
   EXPECT_EQ(sum->label(), "0.8*sigmoid:beta=0.1,gamma=0.1+0.2*bco_pair:beta=0.1,gamma=0.1+1*sft");
@@ -212,8 +219,9 @@ TEST(ObjectiveTest, AWeightedSumAddsLossesAndDerivatives) {
   EXPECT_EQ(found.logit, preset.logit);
 
   EXPECT_EQ(FieldOf(Objective::Create({.name = "", .terms = {{kNan, {.name = "sft"}}}}).status()), "terms[0].weight");
-  EXPECT_EQ(FieldOf(Objective::Create({.name = "", .terms = {{1, {.name = "sft", .parameters = {{"beta", 1.0}}}}}}).status()),
-            "terms[0].objective.beta");
+  EXPECT_EQ(
+      FieldOf(Objective::Create({.name = "", .terms = {{1, {.name = "sft", .parameters = {{"beta", 1.0}}}}}}).status()),
+      "terms[0].objective.beta");
 }
 
 TEST(ObjectiveTest, OtherWeightsChangeNothingElse) {
@@ -242,8 +250,7 @@ TEST(ObjectiveTest, BothMeaningsOfAlphaHaveAName) {
   EXPECT_NE(with("f_alpha_divergence_coef", 0.25), with("f_alpha_divergence_coef", 0.75));
   EXPECT_EQ(with("f_alpha_divergence_coef", 1.0), EvaluateOne(Make("sigmoid"), FullPair()).loss);
   const auto both = Objective::Create(
-      {.name = "sigmoid",
-       .parameters = {{"f_alpha_divergence_coef", 0.5}, {"f_alpha_divergence_coef_trl_0_28", 0.5}}});
+      {.name = "sigmoid", .parameters = {{"f_alpha_divergence_coef", 0.5}, {"f_alpha_divergence_coef_trl_0_28", 0.5}}});
   EXPECT_EQ(FieldOf(both.status()), "parameters.f_alpha_divergence_coef_trl_0_28");
 }
 
@@ -251,8 +258,7 @@ TEST(ObjectiveTest, RefusesBadParametersByNameValueAndLimit) {
   const auto expect_refused = [](const std::string& objective, const std::string& parameter,
                                  std::variant<double, std::string> value, const std::string& field,
                                  const std::string& limit) {
-    const absl::Status status =
-        Objective::Create({.name = objective, .parameters = {{parameter, value}}}).status();
+    const absl::Status status = Objective::Create({.name = objective, .parameters = {{parameter, value}}}).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << objective << " " << parameter;
     EXPECT_EQ(FieldOf(status), field);
     EXPECT_THAT(std::string(status.message()), HasSubstr(limit));

@@ -36,14 +36,14 @@ double LargestError(int count, Draw draw, Function function, Reference reference
 }
 
 auto Uniform(double low, double high) {
-  return [low, high](std::mt19937_64& generator) { return std::uniform_real_distribution<double>(low, high)(generator); };
+  return
+      [low, high](std::mt19937_64& generator) { return std::uniform_real_distribution<double>(low, high)(generator); };
 }
 
 // Of either sign, spread evenly over the magnitudes.
 auto LogUniform(double low, double high, bool negative_too) {
   return [=](std::mt19937_64& generator) {
-    const double magnitude =
-        std::exp(std::uniform_real_distribution<double>(std::log(low), std::log(high))(generator));
+    const double magnitude = std::exp(std::uniform_real_distribution<double>(std::log(low), std::log(high))(generator));
     return negative_too && generator() % 2 == 0 ? -magnitude : magnitude;
   };
 }
@@ -100,8 +100,9 @@ TEST(VectorMathTest, Log1mExp) {
   const auto reference = [](long double x) { return x > -0.7L ? logl(-expm1l(x)) : log1pl(-expl(x)); };
   // Where the result crosses 0 in relative terms there is no root: it only tends to 0.
   EXPECT_LE(LargestError(kPoints, Uniform(-40, -1e-3), log1mexp, reference), 2 * kAllowed);
-  EXPECT_LE(LargestError(kPoints, LogUniform(1e-300, 1, false), [](double x) { return Log1mExp(-x); },
-                         [&](long double x) { return reference(-x); }),
+  EXPECT_LE(LargestError(
+                kPoints, LogUniform(1e-300, 1, false), [](double x) { return Log1mExp(-x); },
+                [&](long double x) { return reference(-x); }),
             2 * kAllowed);
 }
 

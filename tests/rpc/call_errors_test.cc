@@ -91,7 +91,8 @@ TEST_F(CallErrorsTest, Objectives) {
   limits_.max_objectives = 2;
   Start();
   const double nan = std::nan("");
-  ExpectCallFault(WithObjective("sigmoid", 0.0, {}), grpc::INVALID_ARGUMENT, "options.objectives[1].beta", "beta: is 0");
+  ExpectCallFault(WithObjective("sigmoid", 0.0, {}), grpc::INVALID_ARGUMENT, "options.objectives[1].beta",
+                  "beta: is 0");
   ExpectCallFault(WithObjective("sigmoid", -1.0, {}), grpc::INVALID_ARGUMENT, "options.objectives[1].beta", "-1");
   ExpectCallFault(WithObjective("sigmoid", nan, {}), grpc::INVALID_ARGUMENT, "options.objectives[1].beta", "nan");
   ExpectCallFault(WithObjective("sigmoid", INFINITY, {}), grpc::INVALID_ARGUMENT, "options.objectives[1].beta", "inf");
@@ -202,8 +203,7 @@ TEST_F(CallErrorsTest, DeadlineInTheQueue) {
   v1::ScorePairsResponse first_response;
   grpc::ClientContext first_context;
   absl::Notification first_done;
-  scoring_->async()->ScorePairs(&first_context, &request, &first_response,
-                                [&](grpc::Status) { first_done.Notify(); });
+  scoring_->async()->ScorePairs(&first_context, &request, &first_response, [&](grpc::Status) { first_done.Notify(); });
   WaitUntil("the first call runs", [&] { return policy_->num_forwards() > 0; });
 
   grpc::ClientContext context;

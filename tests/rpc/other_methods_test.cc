@@ -200,7 +200,8 @@ TEST_F(OtherMethodsTest, EvaluateTakesWhatTheObjectivesNeedAndNoMore) {
   *request.add_pairs() = complete;
   request.mutable_pairs(1)->clear_num_rejected_tokens();
   *request.add_pairs() = complete;
-  for (const float logp : {-1.f, -1.f, -1.f}) request.mutable_pairs(2)->mutable_token_logps()->add_policy_rejected(logp);
+  for (const float logp : {-1.f, -1.f, -1.f})
+    request.mutable_pairs(2)->mutable_token_logps()->add_policy_rejected(logp);
   *request.add_pairs() = complete;
   for (const float logp : {-3.f, -3.f}) request.mutable_pairs(3)->mutable_token_logps()->add_policy_rejected(logp);
   request.add_objectives()->set_name("simpo");

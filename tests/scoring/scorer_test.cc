@@ -127,8 +127,7 @@ TEST_F(ScorerTest, AFullyKnownPairRunsNoModel) {
   pair.known = {{{-1.0, -2.0}, {-3.0, -4.0}}};
   const auto [status, outcomes] = Score({pair}, Options());
   ASSERT_TRUE(status.ok());
-  EXPECT_EQ(outcomes[0].objectives[0].loss,
-            LossOf({.logps = {-1, -2, -3, -4}}));
+  EXPECT_EQ(outcomes[0].objectives[0].loss, LossOf({.logps = {-1, -2, -3, -4}}));
   EXPECT_EQ(policy_lm_->num_forwards() + reference_lm_->num_forwards(), 0);
 }
 
@@ -199,9 +198,9 @@ TEST_F(ScorerTest, AFaultyPairFailsAlone) {
   policy_lm_->PoisonToken(9);
   PairRequest bad_known = Pair({1}, {2}, {3});
   bad_known.known[0][kChosen] = 0.5;
-  const auto [status, outcomes] = Score(
-      {Pair({1}, {2}, {3}), Pair({1}, {}, {3}), Pair({1}, {2}, {300}), Pair({1}, {9}, {3}), bad_known, Pair({1}, {4}, {3})},
-      Options());
+  const auto [status, outcomes] = Score({Pair({1}, {2}, {3}), Pair({1}, {}, {3}), Pair({1}, {2}, {300}),
+                                         Pair({1}, {9}, {3}), bad_known, Pair({1}, {4}, {3})},
+                                        Options());
   ASSERT_TRUE(status.ok());
   EXPECT_TRUE(outcomes[0].status.ok());
   EXPECT_EQ(FieldOf(outcomes[1].status), "chosen");

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Alignment via optimal transport on paired data. A batch objective: the policy's margins, sorted, are compared with the
-// reference's margins, sorted; the pair with the i-th smallest h gets the reference log-probs of that with the i-th
+// Alignment via optimal transport on paired data. A batch objective: the policy's margins, sorted, are compared with
+// the reference's margins, sorted; the pair with the i-th smallest h gets the reference log-probs of that with the i-th
 // smallest h0.
 //
 //   D = beta*h(i) - gamma*h0(i),  loss = (1 - eps) * softplus(-D) + eps * softplus(D),  eps = label_smoothing
 //
-// I. Melnyk et al., "Distributional Preference Alignment of LLMs via Optimal Transport", arXiv 2406.05882. TRL's loss_type
-// "aot", whose batch is one device's micro-batch.
+// I. Melnyk et al., "Distributional Preference Alignment of LLMs via Optimal Transport", arXiv 2406.05882. TRL's
+// loss_type "aot", whose batch is one device's micro-batch.
 #include "server/objectives/kernels/kernel.h"
 
 namespace prefscore {

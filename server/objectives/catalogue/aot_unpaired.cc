@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Alignment via optimal transport on unpaired data. A batch objective: the rewards of the chosen completions, sorted, are
-// compared with those of the rejected ones, sorted.
+// Alignment via optimal transport on unpaired data. A batch objective: the rewards of the chosen completions, sorted,
+// are compared with those of the rejected ones, sorted.
 //
 //   D = R+(i) - R-(i),  loss = (1 - eps) * softplus(-D) + eps * softplus(D),  eps = label_smoothing
 //

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Anchored preference optimisation, "down": lowers both completions, the rejected one more. For a policy better than its
-// data.
+// Anchored preference optimisation, "down": lowers both completions, the rejected one more. For a policy better than
+// its data.
 //
 //   loss = sigmoid(R+) + 1 - sigmoid(z)
 //

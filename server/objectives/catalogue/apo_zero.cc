@@ -3,8 +3,8 @@
 //
 //   loss = 1 - sigmoid(R+) + sigmoid(R-)
 //
-// K. D'Oosterlinck et al., "Anchored Preference Optimization and Contrastive Revisions", arXiv 2408.06266. TRL's loss_type
-// "apo_zero".
+// K. D'Oosterlinck et al., "Anchored Preference Optimization and Contrastive Revisions", arXiv 2408.06266. TRL's
+// loss_type "apo_zero".
 #include "server/objectives/kernels/kernel.h"
 
 namespace prefscore {

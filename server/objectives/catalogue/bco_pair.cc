@@ -3,8 +3,9 @@
 //
 //   loss = softplus(-(R+ - delta)) + softplus(R- - delta)
 //
-// S. Jung et al., "Binary Classifier Optimization for Large Language Model Alignment", arXiv 2404.04656. TRL's loss_type
-// "bco_pair", which has no delta since 0.29; up to 0.28, and in LLaMA-Factory, delta is a running mean of the rewards.
+// S. Jung et al., "Binary Classifier Optimization for Large Language Model Alignment", arXiv 2404.04656. TRL's
+// loss_type "bco_pair", which has no delta since 0.29; up to 0.28, and in LLaMA-Factory, delta is a running mean of the
+// rewards.
 #include "server/objectives/kernels/kernel.h"
 
 namespace prefscore {

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// DPO with a beta that follows the batch's margins. A batch objective with a state, the running mean M and deviation s of
-// the margins.
+// DPO with a beta that follows the batch's margins. A batch objective with a state, the running mean M and deviation s
+// of the margins.
 //
 //   D = z / beta;  kept: the keep_share of the batch with the largest weight exp(-((D - M) / s)^2 / 2)
 //   beta_used = max(min_beta, beta * (1 + alpha * (mean of kept D - M)));  loss = softplus(-(beta_used / beta) * z)
 //   A pair that is not kept has loss and derivatives 0; beta_used / beta is a constant to the derivatives.
 //   Next state: M <- momentum * M + (1 - momentum) * mean of D, and s likewise.
 //
-// J. Wu et al., "beta-DPO: Direct Preference Optimization with Dynamic beta", arXiv 2407.08639. The authors draw the kept
-// pairs by their weights; keeping the largest ones is the form that gives equal numbers for equal input. Without a state, M
-// and s are those of the batch.
+// J. Wu et al., "beta-DPO: Direct Preference Optimization with Dynamic beta", arXiv 2407.08639. The authors draw the
+// kept pairs by their weights; keeping the largest ones is the form that gives equal numbers for equal input. Without a
+// state, M and s are those of the batch.
 #include "server/objectives/kernels/kernel.h"
 
 namespace prefscore {

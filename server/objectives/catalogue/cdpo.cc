@@ -3,8 +3,8 @@
 //
 //   loss = (1 - eps) * softplus(-z) + eps * softplus(z),  eps = label_smoothing
 //
-// E. Mitchell, "A note on DPO with noisy preferences & relationship to IPO", 2023. TRL's "sigmoid" with label_smoothing, up
-// to 0.28.
+// E. Mitchell, "A note on DPO with noisy preferences & relationship to IPO", 2023. TRL's "sigmoid" with
+// label_smoothing, up to 0.28.
 #include "server/objectives/kernels/kernel.h"
 
 namespace prefscore {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// DiscoPOP, the loss that a language model proposed: a blend of DPO's and the exponential loss. Not monotone: at z = 0 its
-// slope is positive.
+// DiscoPOP, the loss that a language model proposed: a blend of DPO's and the exponential loss. Not monotone: at z = 0
+// its slope is positive.
 //
 //   m = sigmoid(z / tau),  loss = (1 - m) * softplus(-z) + m * exp(-z),  tau = discopop_tau
 //
@@ -32,8 +32,8 @@ struct DiscopopObjective {
     const double tau = own[0];
     const auto z = pair.Logit();
     // m * exp(-z) = exp(-z - softplus(-z/tau)) in one exponential: for z << 0 its factors overflow and vanish.
-    const double exponent = (z.value >= 0 ? -z.value : SlopeProduct<Pair::N>(1.0 / tau - 1.0, z.value)) -
-                            Log1p(Exp(-Abs(z.value) / tau));
+    const double exponent =
+        (z.value >= 0 ? -z.value : SlopeProduct<Pair::N>(1.0 / tau - 1.0, z.value)) - Log1p(Exp(-Abs(z.value) / tau));
     const auto tail = Exp(Chain(exponent, Sigmoid(-z.value / tau) / tau - 1.0, z));
     return OutcomeOf(pair, Sigmoid(-(z / tau)) * Softplus(-z) + tail, z);
   }

@@ -3,8 +3,8 @@
 //
 //   loss = softplus(-(z - beta * dpop_lambda * max(0, rc - pc))); at the kink the penalty's slope is 0
 //
-// A. Pal et al., "Smaug: Fixing Failure Modes of Preference Optimisation with DPO-Positive", arXiv 2402.13228. mlx-lm-lora
-// puts the penalty outside under the same name: dpop_outside.cc.
+// A. Pal et al., "Smaug: Fixing Failure Modes of Preference Optimisation with DPO-Positive", arXiv 2402.13228.
+// mlx-lm-lora puts the penalty outside under the same name: dpop_outside.cc.
 #include "server/objectives/kernels/kernel.h"
 
 namespace prefscore {

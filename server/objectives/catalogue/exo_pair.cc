@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // EXO's pairwise loss, the reverse KL divergence between the policy's preference and the smoothed label.
 //
-//   loss = sigmoid(z) * [log sigmoid(z) - log(1 - eps)] + sigmoid(-z) * [log sigmoid(-z) - log eps],  eps = label_smoothing
+//   loss = sigmoid(z) * [log sigmoid(z) - log(1 - eps)] + sigmoid(-z) * [log sigmoid(-z) - log eps],  eps =
+//   label_smoothing
 //
 // H. Ji et al., "Towards Efficient Exact Optimization of Language Model Alignment", arXiv 2402.00856. TRL's loss_type
 // "exo_pair", which refuses eps = 0; up to 0.28 it took 1e-3 instead, the default here.

@@ -21,7 +21,7 @@ struct HypoObjective {
     const double reference_margin = pair.ReferenceMargin();
     const bool is_right = reference_margin > 0;
     auto z = WithValue(pair.Logit(), is_right ? pair.z : pair.beta * pair.PolicyMargin().value);
-    if constexpr (kNumVariables<Pair::N> > 2) z.by[3] = is_right ? -reference_margin : 0.0;
+    if constexpr (kHasWeights<Pair::N>) z.by[3] = is_right ? -reference_margin : 0.0;
     const double required_margin = pair.gamma / pair.beta * (is_right ? reference_margin : 0.0);
     return OutcomeWithMargin(pair, Softplus(-z), z.value, required_margin);
   }

@@ -4,8 +4,8 @@
 //   loss = [s(R+/beta)/lc - s(R-/beta)/lr - 1/(2*beta)]^2,  lc, lr: tokens of the completions
 //   logit = beta * [s(R+/beta)/lc - s(R-/beta)/lr]
 //
-// M. G. Azar et al., "A General Theoretical Paradigm to Understand Learning from Human Preferences", arXiv 2310.12036, with
-// tau = beta. TRL's loss_type "ipo" since 0.7.11. On sums, as other projects have it: ipo_sum.cc.
+// M. G. Azar et al., "A General Theoretical Paradigm to Understand Learning from Human Preferences", arXiv 2310.12036,
+// with tau = beta. TRL's loss_type "ipo" since 0.7.11. On sums, as other projects have it: ipo_sum.cc.
 #include "server/objectives/kernels/kernel.h"
 
 namespace prefscore {

@@ -4,10 +4,10 @@
 //   x' = head + ld_alpha * (x - head),  head: log-prob of the first min(lc, lr) tokens,  for pc, pr, rc, rr
 //   loss = softplus(-z'),  z' = beta*(pc' - pr') - gamma*(rc' - rr')
 //
-// Rewards, margins and derivatives are those of the primed log-probs: a token of the tail has ld_alpha times the derivative.
-// W. Liu et al., "Length Desensitization in Direct Preference Optimization", arXiv 2409.06411. ld_models tells whose
-// log-probs are primed: TRL since 0.29 primes policy and reference; TRL up to 0.28, LLaMA-Factory and ms-swift the policy's
-// only.
+// Rewards, margins and derivatives are those of the primed log-probs: a token of the tail has ld_alpha times the
+// derivative. W. Liu et al., "Length Desensitization in Direct Preference Optimization", arXiv 2409.06411. ld_models
+// tells whose log-probs are primed: TRL since 0.29 primes policy and reference; TRL up to 0.28, LLaMA-Factory and
+// ms-swift the policy's only.
 #include "server/objectives/kernels/kernel.h"
 
 namespace prefscore {

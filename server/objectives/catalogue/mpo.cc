@@ -4,8 +4,8 @@
 //   loss = sigmoid_weight * softplus(-z) + bco_pair_weight * [softplus(-R+) + softplus(R-)] + sft_weight * (-pc/lc)
 //
 // W. Wang et al., "Enhancing the Reasoning Ability of Multimodal LLMs via Mixed Preference Optimization", arXiv
-// 2411.10442; the weights are TRL's example for it (loss_type ["sigmoid", "bco_pair", "sft"]). Other mixtures: a weighted
-// sum of objectives.
+// 2411.10442; the weights are TRL's example for it (loss_type ["sigmoid", "bco_pair", "sft"]). Other mixtures: a
+// weighted sum of objectives.
 #include "server/objectives/kernels/kernel.h"
 
 namespace prefscore {

@@ -3,8 +3,8 @@
 //
 //   loss = softplus(-R+) + softplus(R+)/2 + softplus(R-)/2
 //
-// H. Chen et al., "Noise Contrastive Alignment of Language Models with Explicit Rewards", arXiv 2402.05369 (there beta is
-// 0.01). TRL's loss_type "nca_pair".
+// H. Chen et al., "Noise Contrastive Alignment of Language Models with Explicit Rewards", arXiv 2402.05369 (there beta
+// is 0.01). TRL's loss_type "nca_pair".
 #include "server/objectives/kernels/kernel.h"
 
 namespace prefscore {

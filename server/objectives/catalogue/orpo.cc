@@ -4,8 +4,8 @@
 //   odds(p) = exp(p) / (1 - exp(p)) of a log-prob per token p
 //   o = log odds(pc/lc) - log odds(pr/lr),  loss = -pc/lc + beta * softplus(-o);  logit and effective margin: o
 //
-// J. Hong et al., "ORPO: Monolithic Preference Optimization without Reference Model", arXiv 2403.07691. The first term is
-// over the completion alone, as in the paper; TRL's ORPOTrainer takes it over prompt and completion.
+// J. Hong et al., "ORPO: Monolithic Preference Optimization without Reference Model", arXiv 2403.07691. The first term
+// is over the completion alone, as in the paper; TRL's ORPOTrainer takes it over prompt and completion.
 #include "server/objectives/kernels/kernel.h"
 
 namespace prefscore {

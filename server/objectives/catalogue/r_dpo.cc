@@ -3,8 +3,8 @@
 //
 //   loss = softplus(-(z + alpha * (lc - lr))),  lc, lr: tokens of the completions
 //
-// R. Park et al., "Disentangling Length from Quality in DPO", arXiv 2403.19159, what follows from a reward less alpha per token; also SamPO's
-// lenN. The repository of alpha-DPO subtracts the term under the same name: r_dpo_subtract.cc.
+// R. Park et al., "Disentangling Length from Quality in DPO", arXiv 2403.19159, what follows from a reward less alpha
+// per token; also SamPO's lenN. The repository of alpha-DPO subtracts the term under the same name: r_dpo_subtract.cc.
 #include "server/objectives/kernels/kernel.h"
 
 namespace prefscore {

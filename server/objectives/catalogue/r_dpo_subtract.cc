@@ -3,8 +3,8 @@
 //
 //   loss = softplus(-(z - alpha * (lc - lr))),  lc, lr: tokens of the completions
 //
-// R. Park et al., "Disentangling Length from Quality in DPO", arXiv 2403.19159, as the repository of alpha-DPO has it. It rewards length; what
-// follows from the paper has the other sign: r_dpo.cc.
+// R. Park et al., "Disentangling Length from Quality in DPO", arXiv 2403.19159, as the repository of alpha-DPO has it.
+// It rewards length; what follows from the paper has the other sign: r_dpo.cc.
 #include "server/objectives/kernels/kernel.h"
 
 namespace prefscore {

@@ -3,8 +3,9 @@
 //
 //   loss = softplus(-z) + rpo_alpha * (-pc/lc)
 //
-// R. Y. Pang et al., "Iterative Reasoning Preference Optimization", arXiv 2404.19733; Z. Liu et al., "Provably Mitigating
-// Overoptimization in RLHF", arXiv 2405.16436 (there rpo_alpha is 0.005). TRL's rpo_alpha up to 0.28, then loss_type
+// R. Y. Pang et al., "Iterative Reasoning Preference Optimization", arXiv 2404.19733; Z. Liu et al., "Provably
+// Mitigating Overoptimization in RLHF", arXiv 2405.16436 (there rpo_alpha is 0.005). TRL's rpo_alpha up to 0.28, then
+// loss_type
 // ["sigmoid", "sft"].
 #include "server/objectives/kernels/kernel.h"
 

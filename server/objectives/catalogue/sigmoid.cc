@@ -3,9 +3,9 @@
 //
 //   loss = log(1 + exp(-z))
 //
-// R. Rafailov et al., "Direct Preference Optimization: Your Language Model is Secretly a Reward Model", arXiv 2305.18290;
-// gamma apart from beta: K. Cho, "Continued musing on DPO". TRL's loss_type "sigmoid"; TRL ignores label_smoothing here
-// since 0.29, see cdpo.cc.
+// R. Rafailov et al., "Direct Preference Optimization: Your Language Model is Secretly a Reward Model", arXiv
+// 2305.18290; gamma apart from beta: K. Cho, "Continued musing on DPO". TRL's loss_type "sigmoid"; TRL ignores
+// label_smoothing here since 0.29, see cdpo.cc.
 #include "server/objectives/kernels/kernel.h"
 
 namespace prefscore {

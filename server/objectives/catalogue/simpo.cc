@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// SimPO: no reference, log-probs per token, a constant margin. In the terms of this project gamma is 0 and the margin is
-// simpo_gamma / beta.
+// SimPO: no reference, log-probs per token, a constant margin. In the terms of this project gamma is 0 and the margin
+// is simpo_gamma / beta.
 //
 //   v = beta * (pc/lc - pr/lr) - simpo_gamma
 //   loss = (1 - eps) * softplus(-v) + eps * softplus(v) - cpo_alpha * pc/lc,  eps = label_smoothing

@@ -4,8 +4,8 @@
 //
 //   loss = max(0, delta - h) - lambda_coef * pc; at the kink the hinge's slope is 0
 //
-// Y. Zhao et al., "SLiC-HF: Sequence Likelihood Calibration with Human Feedback", arXiv 2305.10425. HALOs calls delta beta;
-// its defaults.
+// Y. Zhao et al., "SLiC-HF: Sequence Likelihood Calibration with Human Feedback", arXiv 2305.10425. HALOs calls delta
+// beta; its defaults.
 #include "server/objectives/kernels/kernel.h"
 
 namespace prefscore {

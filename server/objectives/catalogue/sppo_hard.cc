@@ -3,8 +3,8 @@
 //
 //   loss = [R+/beta - 1/(2*beta)]^2 + [R-/beta + 1/(2*beta)]^2
 //
-// Y. Wu et al., "Self-Play Preference Optimization for Language Model Alignment", arXiv 2405.00675 (there beta is 0.001).
-// TRL's loss_type "sppo_hard".
+// Y. Wu et al., "Self-Play Preference Optimization for Language Model Alignment", arXiv 2405.00675 (there beta is
+// 0.001). TRL's loss_type "sppo_hard".
 #include "server/objectives/kernels/kernel.h"
 
 namespace prefscore {

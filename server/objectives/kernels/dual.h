@@ -12,6 +12,8 @@ namespace {
 constexpr int kGuarded = 8;
 template <int N>
 constexpr int kNumVariables = N & ~kGuarded;
+template <int N>
+constexpr bool kHasWeights = (N & ~kGuarded) > 2;  // beta and gamma are variables, not just the log-probs
 
 template <int N>
 struct Dual {
@@ -19,8 +21,8 @@ struct Dual {
   double by[kNumVariables<N>];
 };
 
-// A product of slopes. Guarded, 0 prevails over what overflowed: a variable that does not matter, or a loss that is flat, has
-// the derivative 0. It is a branch to the compiler, so that only those pay for it who need it.
+// A product of slopes. Guarded, 0 prevails over what overflowed: a variable that does not matter, or a loss that is
+// flat, has the derivative 0. It is a branch to the compiler, so that only those pay for it who need it.
 template <int N>
 PREFSCORE_INLINE double SlopeProduct(double x, double y) {
   if constexpr ((N & kGuarded) == 0) return x * y;

@@ -15,13 +15,12 @@ namespace prefscore {
 namespace {
 
 template <int N>
-PREFSCORE_INLINE Dual<N> Variable(double value, double by_chosen, double by_rejected, double by_beta,
-                                  double by_gamma) {
+PREFSCORE_INLINE Dual<N> Variable(double value, double by_chosen, double by_rejected, double by_beta, double by_gamma) {
   Dual<N> dual;
   dual.value = value;
   dual.by[0] = by_chosen;
   dual.by[1] = by_rejected;
-  if constexpr (kNumVariables<N> > 2) {
+  if constexpr (kHasWeights<N>) {
     dual.by[2] = by_beta;
     dual.by[3] = by_gamma;
   }
@@ -38,8 +37,8 @@ PREFSCORE_INLINE Dual<N> WithValue(const Dual<N>& x, double value) {
 
 template <int kVariables, DivergenceType kDivergence>
 struct Pair {
-  // Forward KL and alpha divergences are of one family, s(x) = (exp(c*x) - 1) / c, with c = -1 and alpha - 1. Where x is a
-  // log-ratio of a thousand nats, they overflow.
+  // Forward KL and alpha divergences are of one family, s(x) = (exp(c*x) - 1) / c, with c = -1 and alpha - 1. Where x
+  // is a log-ratio of a thousand nats, they overflow.
   static constexpr bool kIsExponential = kDivergence == kForwardKl || kDivergence == kAlphaDivergence;
   static constexpr int N = kVariables > 2 && kIsExponential ? kVariables + kGuarded : kVariables;
 
@@ -132,7 +131,7 @@ struct Pair {
   // x = reward / beta, the argument of a score.
   PREFSCORE_INLINE Dual<N> ScoreArgument(const Dual<N>& reward, double reference_logp) const {
     Dual<N> x = reward / beta;  // by pc or pr: 1
-    if constexpr (kNumVariables<N> > 2) {
+    if constexpr (kHasWeights<N>) {
       x.by[2] = gamma * reference_logp / (beta * beta);
       x.by[3] = -reference_logp / beta;
     }
@@ -155,9 +154,9 @@ struct Pair {
     }
   }
 
-  // s(x) / divisor of chosen - s(y) / divisor of rejected = scale * scaled, where scale alone may overflow: right where the
-  // two nearly cancel, and of the right sign where they overflow. With divisors other than 1 the constant of s is left out:
-  // for a scale of kLargeScale and more. `scaled` holds no derivatives by pc and pr.
+  // s(x) / divisor of chosen - s(y) / divisor of rejected = scale * scaled, where scale alone may overflow: right where
+  // the two nearly cancel, and of the right sign where they overflow. With divisors other than 1 the constant of s is
+  // left out: for a scale of kLargeScale and more. `scaled` holds no derivatives by pc and pr.
   struct ScaledDifference {
     Dual<N> scaled;
     double scale;
@@ -167,7 +166,7 @@ struct Pair {
     const Dual<N> x = ChosenArgument();
     const Dual<N> y = RejectedArgument();
     const double c = Exponent();
-    const double d = c * (z / beta);  // c*x - c*y
+    const double d = c * (z / beta);                     // c*x - c*y
     const double rise = d >= 0 ? -Expm1(-d) : Expm1(d);  // exp(c*x) - exp(c*y), over the larger of the two
     const double chosen = (d >= 0 ? 1.0 : Exp(d)) / chosen_divisor;
     const double rejected = (d >= 0 ? Exp(-d) : 1.0) / rejected_divisor;

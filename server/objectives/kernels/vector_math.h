@@ -26,7 +26,7 @@ PREFSCORE_INLINE double Max(double x, double y) { return x > y ? x : y; }
 // exp(x) = 2^exponent * (1 + fraction), with `fraction` accurate relative to itself.
 struct Exponential {
   double fraction;
-  double half_scale;    // 2^exponent as a product of two factors, so that it reaches the subnormals
+  double half_scale;  // 2^exponent as a product of two factors, so that it reaches the subnormals
   double other_scale;
 };
 
@@ -35,7 +35,7 @@ PREFSCORE_INLINE Exponential ReduceExp(double x) {
   const double shifted = clamped * 0x1.71547652b82fep+0 + kRoundingShift;  // x / ln 2
   const double exponent = shifted - kRoundingShift;
   const double r = (clamped - exponent * kLn2High) - exponent * kLn2Low;  // |r| <= ln(2) / 2
-  double sum = 1.0 / 6227020800.0;  // the Taylor series of exp, to 13 terms
+  double sum = 1.0 / 6227020800.0;                                        // the Taylor series of exp, to 13 terms
   sum = sum * r + 1.0 / 479001600.0;
   sum = sum * r + 1.0 / 39916800.0;
   sum = sum * r + 1.0 / 3628800.0;
@@ -65,12 +65,13 @@ PREFSCORE_INLINE double Expm1(double x) {
   const Exponential e = ReduceExp(x);
   const double scale = e.half_scale * e.other_scale;
   const double value = scale * e.fraction + (scale - 1.0);
-  return x != x ? x : (x > 709.79 ? __builtin_inf() : (x > 709.0 ? (1.0 + e.fraction) * e.half_scale * e.other_scale
-                                                                 : value));
+  return x != x
+             ? x
+             : (x > 709.79 ? __builtin_inf() : (x > 709.0 ? (1.0 + e.fraction) * e.half_scale * e.other_scale : value));
 }
 
-// log(1 + f) for 1 + f in [sqrt(1/2), sqrt(2)]: with s = f / (2 + f) it is 2 artanh(s), whose series is arranged so that its
-// leading term is f itself.
+// log(1 + f) for 1 + f in [sqrt(1/2), sqrt(2)]: with s = f / (2 + f) it is 2 artanh(s), whose series is arranged so
+// that its leading term is f itself.
 PREFSCORE_INLINE double LogNear1(double f) {
   const double s = f / (2.0 + f);
   const double w = s * s;
@@ -106,11 +107,9 @@ PREFSCORE_INLINE double Log(double x) {
   // The exponent that leaves a mantissa in [sqrt(1/2), sqrt(2)).
   const int64_t bits = ToBits(normal) - 0x3fe6a09e667f3bcd;
   const int64_t exponent = static_cast<int64_t>(static_cast<uint64_t>(bits + (int64_t{1024} << 52)) >> 52) - 1024;
-  const double mantissa =
-      FromBits(ToBits(normal) - static_cast<int64_t>(static_cast<uint64_t>(exponent) << 52));
+  const double mantissa = FromBits(ToBits(normal) - static_cast<int64_t>(static_cast<uint64_t>(exponent) << 52));
   // An integer to a double without a conversion instruction: AVX2 has none.
-  const double power =
-      FromBits(exponent + ToBits(kRoundingShift)) - kRoundingShift - (is_small ? 100.0 : 0.0);
+  const double power = FromBits(exponent + ToBits(kRoundingShift)) - kRoundingShift - (is_small ? 100.0 : 0.0);
   const double log = LogNear1(mantissa - 1.0);
   const double value = power * kLn2High + (log + power * kLn2Low);
   return x > 0 ? (x == __builtin_inf() ? x : value) : (x == 0 ? -__builtin_inf() : __builtin_nan(""));
