@@ -13,7 +13,7 @@ void DistributionTotals::Add(std::span<const double> values) {
   extremes_ = {std::min(extremes_.minimum, added.minimum), std::max(extremes_.maximum, added.maximum)};
   sum_.Add(values);
   sum_of_squares_.AddProducts(values, values);
-  sketch_.Add(values);
+  sketch_.Add(values, added);
 }
 
 void DistributionTotals::Merge(const DistributionTotals& other) {

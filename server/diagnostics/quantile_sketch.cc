@@ -2,13 +2,12 @@
 #include "server/diagnostics/quantile_sketch.h"
 
 #include <algorithm>
-#include <bit>
+#include <array>
 #include <cmath>
+#include <utility>
 
 namespace prefscore {
 namespace {
-
-constexpr std::uint64_t kSignBit = std::uint64_t{1} << 63;
 
 // Puts the values of the ascending positions [begin, end) of `positions` where they are in the sorted order.
 void Select(std::span<double> values, std::size_t offset, std::span<const std::size_t> positions) {
@@ -28,7 +27,7 @@ double Interpolate(double x, double y, double weight) {
 
 }  // namespace
 
-void QuantileSketch::Add(std::span<const double> values) {
+void QuantileSketch::Add(std::span<const double> values, const Extremes& extremes) {
   count_ += values.size();
   if (is_exact()) {
     if (values_.capacity() < count_) {
@@ -37,56 +36,51 @@ void QuantileSketch::Add(std::span<const double> values) {
     values_.insert(values_.end(), values.begin(), values.end());
     return;
   }
-  if (!values_.empty()) {
-    CountInBuckets(values_);
-    values_ = std::vector<double>();
-  }
-  CountInBuckets(values);
+  CountExactValues();
+  CountInBuckets(values, extremes);
 }
 
-void QuantileSketch::CountInBuckets(std::span<const double> values) {
-  // The bits of a magnitude, less those of the lowest bucket's bound, are its bucket's number and what is below.
-  constexpr int kShift = 52 - std::countr_zero(static_cast<unsigned>(kBucketsPerOctave));
-  constexpr std::uint64_t kLowest = static_cast<std::uint64_t>(kLowestExponent + 1023) << 52;
-  const auto [minimum, maximum] = values.empty() ? Extremes{} : Kernels().sums.extremes(values.data(), values.size());
-  const auto grow = [](BucketCounts& counts, double magnitude) {
+void QuantileSketch::CountExactValues() {
+  if (values_.empty()) return;
+  CountInBuckets(values_, Kernels().sums.extremes(values_.data(), values_.size()));
+  values_ = std::vector<double>();
+}
+
+void QuantileSketch::MakeBuckets(std::size_t num_negative, std::size_t num_positive) {
+  num_negative = std::max(num_negative, num_negative_);
+  const std::size_t size = num_negative + std::max(1 + num_positive, buckets_.size() - num_negative_);
+  if (size == buckets_.size()) return;
+  std::vector<std::uint64_t> buckets(size);
+  std::copy(buckets_.begin(), buckets_.end(), buckets.begin() + (num_negative - num_negative_));
+  buckets_ = std::move(buckets);
+  num_negative_ = num_negative;
+}
+
+void QuantileSketch::CountInBuckets(std::span<const double> values, const Extremes& extremes) {
+  const auto num_buckets_to = [](double magnitude) {
     const int exponent = magnitude > 0 ? std::ilogb(magnitude) : kLowestExponent - 1;
-    const int num_octaves = std::max(0, exponent - kLowestExponent + 1);
-    const std::size_t num_buckets = static_cast<std::size_t>(num_octaves) * kBucketsPerOctave;
-    if (counts.size() >= num_buckets) return;
-    counts.reserve(num_buckets);  // and no more
-    counts.resize(num_buckets);
+    return static_cast<std::size_t>(std::max(0, exponent - kLowestExponent + 1)) * kBucketsPerOctave;
   };
-  grow(positive_, maximum);
-  grow(negative_, -minimum);
-  std::uint64_t* const positive = positive_.data();
-  std::uint64_t* const negative = negative_.data();
-  for (const double value : values) {
-    const std::uint64_t bits = std::bit_cast<std::uint64_t>(value);
-    const std::uint64_t magnitude = bits & ~kSignBit;
-    if (magnitude < kLowest) {
-      ++num_zeros_;
-    } else {
-      ++(magnitude == bits ? positive : negative)[(magnitude - kLowest) >> kShift];
-    }
+  MakeBuckets(num_buckets_to(-extremes.minimum), num_buckets_to(extremes.maximum));
+  std::uint64_t* const zero = buckets_.data() + num_negative_;
+  std::array<std::int32_t, kMaxBlock> found;
+  for (; !values.empty(); values = values.subspan(std::min(values.size(), kMaxBlock))) {
+    const std::size_t count = std::min(values.size(), kMaxBlock);
+    Kernels().sums.find_buckets(values.data(), count, found.data());
+    for (std::size_t i = 0; i < count; ++i) ++zero[found[i]];
   }
 }
 
 void QuantileSketch::Merge(const QuantileSketch& other) {
-  if (other.is_exact()) return Add(other.values_);
-  if (is_exact()) CountInBuckets(values_);
-  values_ = std::vector<double>();
+  if (other.is_exact()) {
+    if (other.count_ > 0) Add(other.values_, Kernels().sums.extremes(other.values_.data(), other.values_.size()));
+    return;
+  }
+  CountExactValues();
   count_ += other.count_;
-  num_zeros_ += other.num_zeros_;
-  const auto add = [](BucketCounts& counts, const BucketCounts& added) {
-    if (counts.size() < added.size()) {
-      counts.reserve(added.size());
-      counts.resize(added.size());
-    }
-    for (std::size_t i = 0; i < added.size(); ++i) counts[i] += added[i];
-  };
-  add(positive_, other.positive_);
-  add(negative_, other.negative_);
+  MakeBuckets(other.num_negative_, other.buckets_.size() - other.num_negative_ - 1);
+  std::uint64_t* const buckets = buckets_.data() + (num_negative_ - other.num_negative_);
+  for (std::size_t i = 0; i < other.buckets_.size(); ++i) buckets[i] += other.buckets_[i];
 }
 
 template <typename Visitor>
@@ -95,13 +89,13 @@ void QuantileSketch::VisitBuckets(const Extremes& extremes, Visitor visit) const
     const int exponent = kLowestExponent + static_cast<int>(bucket / kBucketsPerOctave);
     return std::ldexp(1 + (static_cast<double>(bucket % kBucketsPerOctave) + 0.5) / kBucketsPerOctave, exponent);
   };
-  // The extremes are known exactly, and no value is beyond.
-  const auto visit_within = [&](double value, std::uint64_t count) {
-    if (count > 0) visit(std::clamp(value, extremes.minimum, extremes.maximum), count);
-  };
-  for (std::size_t i = negative_.size(); i-- > 0;) visit_within(-middle_of(i), negative_[i]);
-  visit_within(0.0, num_zeros_);
-  for (std::size_t i = 0; i < positive_.size(); ++i) visit_within(middle_of(i), positive_[i]);
+  for (std::size_t i = 0; i < buckets_.size(); ++i) {
+    if (buckets_[i] == 0) continue;
+    const double value = i < num_negative_ ? -middle_of(num_negative_ - 1 - i)
+                                           : (i > num_negative_ ? middle_of(i - num_negative_ - 1) : 0.0);
+    // The extremes are known exactly, and no value is beyond.
+    visit(std::clamp(value, extremes.minimum, extremes.maximum), buckets_[i]);
+  }
 }
 
 std::vector<double> QuantileSketch::Quantiles(std::span<const double> probabilities, const Extremes& extremes) const {
@@ -171,8 +165,6 @@ Histogram QuantileSketch::EqualWidthHistogram(std::size_t num_buckets, const Ext
   return histogram;
 }
 
-std::size_t QuantileSketch::memory() const {
-  return (values_.capacity() + positive_.capacity() + negative_.capacity()) * sizeof(double);
-}
+std::size_t QuantileSketch::memory() const { return (values_.capacity() + buckets_.capacity()) * sizeof(double); }
 
 }  // namespace prefscore

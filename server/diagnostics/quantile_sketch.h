@@ -23,8 +23,8 @@ class QuantileSketch {
   static constexpr std::size_t kMaxExactValues = 16384;
   static constexpr double kRelativeError = 1.0 / 256;
 
-  // REQUIRES: finite values.
-  void Add(std::span<const double> values);
+  // REQUIRES: finite values; their extremes, or a wider range.
+  void Add(std::span<const double> values, const Extremes& extremes);
   void Merge(const QuantileSketch& other);
 
   std::uint64_t count() const { return count_; }
@@ -42,22 +42,19 @@ class QuantileSketch {
   std::size_t memory() const;
 
  private:
-  static constexpr int kBucketsPerOctave = 128;
-  static constexpr int kLowestExponent = -30;
-
-  // Counts of the buckets from 2^kLowestExponent upwards, as many octaves as were seen.
-  using BucketCounts = std::vector<std::uint64_t>;
-
-  void CountInBuckets(std::span<const double> values);
+  void CountExactValues();
+  void CountInBuckets(std::span<const double> values, const Extremes& extremes);
+  void MakeBuckets(std::size_t num_negative, std::size_t num_positive);
   // Calls visit(value, count) in ascending order of the values that buckets stand for.
   template <typename Visitor>
   void VisitBuckets(const Extremes& extremes, Visitor visit) const;
 
   std::uint64_t count_ = 0;
   std::vector<double> values_;  // all of them while exact, else none
-  BucketCounts positive_;
-  BucketCounts negative_;
-  std::uint64_t num_zeros_ = 0;
+  // In ascending order of what they stand for: those of negative values, of 0, of positive ones; as many octaves as
+  // were seen on either side.
+  std::vector<std::uint64_t> buckets_ = {0};
+  std::size_t num_negative_ = 0;
 };
 
 }  // namespace prefscore

@@ -2,8 +2,10 @@
 // Both instruction sets give the same bits, for blocks of all sizes.
 #include "server/diagnostics/kernels/kernels.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <iterator>
 #include <random>
 #include <vector>
 
@@ -58,6 +60,27 @@ TEST_P(KernelsTest, SumsAgree) {
     x512.split_products(xs.data(), ys.data(), count, top, products[1]);
     EXPECT_EQ(std::memcmp(parts[0], parts[1], sizeof(parts[0])), 0);
     EXPECT_EQ(std::memcmp(products[0], products[1], sizeof(products[0])), 0);
+  }
+}
+
+TEST_P(KernelsTest, BucketsAgree) {
+  const std::size_t count = GetParam();
+  Column values = Random(1);
+  const double smallest = std::ldexp(1.0, kLowestExponent);
+  const double special[] = {smallest, -smallest, std::nextafter(smallest, 0), -0.0, 1, -1, 1e150, -1e150, 5e-324};
+  std::copy_n(special, std::min(count, std::size(special)), values.begin());
+  std::vector<std::int32_t> buckets[2] = {std::vector<std::int32_t>(count), std::vector<std::int32_t>(count)};
+  kSumKernelsAvx2.find_buckets(values.data(), count, buckets[0].data());
+  kSumKernelsAvx512.find_buckets(values.data(), count, buckets[1].data());
+  EXPECT_EQ(buckets[0], buckets[1]);
+  // And they are the buckets that hold the values.
+  for (std::size_t i = 0; i < count; ++i) {
+    int exponent;
+    const double mantissa = std::frexp(std::fabs(values[i]), &exponent);  // in [0.5, 1)
+    const double position =
+        (2 * mantissa - 1) * kBucketsPerOctave + (exponent - 1 - kLowestExponent) * kBucketsPerOctave;
+    const int bucket = std::fabs(values[i]) < smallest ? 0 : 1 + static_cast<int>(position);
+    EXPECT_EQ(buckets[0][i], values[i] < 0 ? -bucket : bucket) << values[i];
   }
 }
 

@@ -16,15 +16,17 @@ using ::testing::ElementsAre;
 
 constexpr double kProbabilities[] = {0.0, 0.01, 0.25, 0.5, 0.75, 0.99, 1.0};
 
-QuantileSketch SketchOf(std::span<const double> values) {
-  QuantileSketch sketch;
-  sketch.Add(values);
-  return sketch;
-}
-
 Extremes ExtremesOf(std::span<const double> values) {
   const auto [minimum, maximum] = std::minmax_element(values.begin(), values.end());
   return {*minimum, *maximum};
+}
+
+void Add(std::span<const double> values, QuantileSketch& sketch) { sketch.Add(values, ExtremesOf(values)); }
+
+QuantileSketch SketchOf(std::span<const double> values) {
+  QuantileSketch sketch;
+  Add(values, sketch);
+  return sketch;
 }
 
 TEST(QuantileSketch, InterpolatesAsNumpyDoes) {
@@ -89,7 +91,7 @@ TEST(QuantileSketch, IsAFunctionOfTheSet) {
       std::vector<QuantileSketch> sketches(3);
       for (std::size_t begin = 0; begin < count;) {
         const std::size_t size = std::min<std::size_t>(count - begin, 1 + random() % 1000);
-        sketches[random() % 3].Add({values.data() + begin, size});
+        Add({values.data() + begin, size}, sketches[random() % 3]);
         begin += size;
       }
       sketches[0].Merge(sketches[1]);
@@ -125,13 +127,13 @@ TEST(QuantileSketch, IsBoundedInMemory) {
   std::vector<double> values(1000);
   for (int block = 0; block < 1000; ++block) {
     for (double& value : values) value = 100 * normal(random);
-    sketch.Add(values);
+    Add(values, sketch);
     EXPECT_LE(sketch.memory(), QuantileSketch::kMaxExactValues * sizeof(double));
   }
   // The worst: magnitudes up to the largest that a report takes.
   for (double& value : values)
     value = std::ldexp(normal(random) < 0 ? 1.0 : -1.0, static_cast<int>(random() % 530) - 30);
-  sketch.Add(values);
+  Add(values, sketch);
   EXPECT_LE(sketch.memory(), 1200000u);
 }
 

@@ -19,6 +19,10 @@ struct Extremes {
   double maximum;
 };
 
+// Of a quantile sketch's buckets: the parts of an octave, and the exponent of the lowest bucket's lower bound.
+inline constexpr int kBucketsPerOctave = 128;
+inline constexpr int kLowestExponent = -30;
+
 struct SumKernels {
   // Bits of the largest magnitude, as an integer: those of infinity and NaN are above those of all numbers. 0 of
   // nothing.
@@ -31,6 +35,9 @@ struct SumKernels {
   void (*split)(const double* values, size_t count, int top, int64_t* parts);
   // The same of xs[i] * ys[i], without rounding them.
   void (*split_products)(const double* xs, const double* ys, size_t count, int top, int64_t* parts);
+  // Each value's bucket in a quantile sketch: 1, 2, ... of positive values, -1, -2, ... of negative ones, and 0 of
+  // those whose magnitude is below 2^kLowestExponent.
+  void (*find_buckets)(const double* values, size_t count, int32_t* buckets);
 };
 
 struct MarginColumns {  // [count] each

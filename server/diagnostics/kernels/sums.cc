@@ -67,10 +67,23 @@ void SplitProducts(const double* xs, const double* ys, size_t count, int top, in
   splitter.AddTo(parts);
 }
 
+void FindBuckets(const double* values, size_t count, int32_t* buckets) {
+  // The first bits of a magnitude: its exponent, and which part of the octave it is in.
+  constexpr int kShift = 52 - __builtin_ctz(kBucketsPerOctave);
+  constexpr int32_t kBeforeFirst = (kLowestExponent + 1023) * kBucketsPerOctave - 1;
+#pragma GCC ivdep
+  for (size_t i = 0; i < count; ++i) {
+    const int64_t bits = ToBits(values[i]);
+    const int32_t position = static_cast<int32_t>((bits & 0x7fffffffffffffff) >> kShift) - kBeforeFirst;
+    const int32_t bucket = position > 0 ? position : 0;
+    buckets[i] = bits < 0 ? -bucket : bucket;
+  }
+}
+
 }  // namespace
 
 extern const SumKernels PREFSCORE_KERNEL_TABLE(kSumKernels);
 const SumKernels PREFSCORE_KERNEL_TABLE(kSumKernels) = {&LargestMagnitude, &LargestProduct, &FindExtremes, &Split,
-                                                        &SplitProducts};
+                                                        &SplitProducts,    &FindBuckets};
 
 }  // namespace prefscore
