@@ -60,7 +60,6 @@ struct Pair {
   PREFSCORE_INLINE Dual<N> PolicyChosen() const { return Variable<N>(policy_chosen_logp, 1, 0, 0, 0); }
   PREFSCORE_INLINE Dual<N> PolicyRejected() const { return Variable<N>(policy_rejected_logp, 0, 1, 0, 0); }
   PREFSCORE_INLINE Dual<N> Beta() const { return Variable<N>(beta, 0, 0, 1, 0); }
-  PREFSCORE_INLINE Dual<N> Gamma() const { return Variable<N>(gamma, 0, 0, 0, 1); }
 
   // h
   PREFSCORE_INLINE Dual<N> PolicyMargin() const {
