@@ -34,6 +34,11 @@ class BlockInput {
     for (std::size_t column = 0; column < kNumPairColumns; ++column) {
       input_.pairs[column] = pairs.columns[column] == nullptr ? kZeros.data() : pairs.columns[column] + begin;
     }
+    // An objective without reference must not see the one that its neighbours in a sum or a request have.
+    if ((definition_.needs & kReference) == 0) {
+      input_.pairs[kReferenceChosenLogp] = kZeros.data();
+      input_.pairs[kReferenceRejectedLogp] = kZeros.data();
+    }
     if (definition_.replace_logps != nullptr) {
       double* const logps[4] = {logps_[0].data(), logps_[1].data(), logps_[2].data(), logps_[3].data()};
       definition_.replace_logps(input_, logps);

@@ -224,6 +224,12 @@ TEST(ObjectiveTest, AWeightedSumAddsLossesAndDerivatives) {
       "terms[0].objective.beta");
 }
 
+TEST(ObjectiveTest, ATermWithoutReferenceDoesNotSeeThatOfTheSum) {
+  const auto sum = Objective::Create({.name = "", .terms = {{1.0, {.name = "sigmoid"}}, {1.0, {.name = "simpo"}}}});
+  ASSERT_TRUE(sum.ok()) << sum.status();
+  EXPECT_EQ(EvaluateOne(*sum, FullPair()).d_loss_d_gamma, EvaluateOne(Make("sigmoid"), FullPair()).d_loss_d_gamma);
+}
+
 TEST(ObjectiveTest, OtherWeightsChangeNothingElse) {
   const Objective objective = Make("robust", {{"beta", 0.3}, {"gamma", 0.2}, {"label_smoothing", 0.125}});
   EXPECT_EQ(objective.WithBetaGamma(0.5, 0.0).label(), "robust:beta=0.5,gamma=0,label_smoothing=0.125");
