@@ -55,7 +55,9 @@ class PairBlock {
   std::vector<std::size_t> id_ends_;
 };
 
-using BlockColumn = std::array<double, kMaxBlock>;
+// More than a block, so that columns side by side do not all start at the same place of a page: the first cache holds
+// no more than eight such lines.
+using BlockColumn = std::array<double, kMaxBlock + 72>;
 
 // A view of a PairBlock, with memory of its own for the columns.
 class SortedBlock {

@@ -225,7 +225,7 @@ def print_report_differences(comparisons):
 def parse_arguments():
     work = (*(f"evaluate/{name}" for name in numpy_objectives.OBJECTIVES), "analyze")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=1 << 20, help="(default: %(default)s)")
+    parser.add_argument("--pairs", type=int, default=1_000_000, help="(default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="(default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=0.5,
                         help="CPU time of a measurement at least; one per work, side and round (default: %(default)s)")

@@ -9,14 +9,12 @@
 //     evaluate-NAME.f64      [11, N]  in the order of ObjectiveColumn
 //     report.json                     of the analysis with the default sweep
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
 #include <random>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "benchmark/benchmark.h"
@@ -29,30 +27,49 @@ namespace {
 
 constexpr std::size_t kNumInputs = kNumRejectedTokens + 1;
 
-using Column = std::vector<double>;
-using Inputs = std::array<Column, kNumInputs>;  // [num_pairs] each
+// Columns one after the other, as the rows of a numpy array.
+class Table {
+ public:
+  Table(std::size_t num_columns, std::size_t num_pairs) : num_pairs_(num_pairs), numbers_(num_columns * num_pairs) {}
+
+  std::size_t num_pairs() const { return num_pairs_; }
+  double* column(std::size_t which) { return numbers_.data() + which * num_pairs_; }
+  const double* column(std::size_t which) const { return numbers_.data() + which * num_pairs_; }
+
+  void Write(const std::string& path) const {
+    std::ofstream file(path, std::ios::binary);
+    file.write(reinterpret_cast<const char*>(numbers_.data()),
+               static_cast<std::streamsize>(numbers_.size() * sizeof(double)));
+    if (file.flush()) return;
+    std::cerr << "cannot write " << path << '\n';
+    std::exit(1);
+  }
+
+ private:
+  std::size_t num_pairs_;
+  std::vector<double> numbers_;
+};
 
 // Completions of about 45 tokens and -60 nats under the reference; the policy has moved away from it by some nats, more
 // often than not towards the chosen completion.
-Inputs MakeInputs(std::size_t num_pairs) {
+Table MakeInputs(std::size_t num_pairs) {
   std::mt19937_64 random(7);
   std::normal_distribution<double> normal;
   const auto num_tokens = [&] { return std::clamp(std::round(std::exp(3.7 + 0.5 * normal(random))), 1.0, 1024.0); };
   const auto logp = [](double value) { return std::min(value, -1e-3); };
-  Inputs inputs;
-  for (Column& column : inputs) column.resize(num_pairs);
+  Table inputs(kNumInputs, num_pairs);
   for (std::size_t i = 0; i < num_pairs; ++i) {
     const double num_chosen = num_tokens();
     const double num_rejected = num_tokens();
     const double difficulty = 1.35 + 0.25 * normal(random);  // nats per token; of the prompt, so of both completions
     const double reference_chosen = logp(-num_chosen * (difficulty + 0.15 * normal(random)));
     const double reference_rejected = logp(-num_rejected * (difficulty + 0.15 * normal(random)));
-    inputs[kPolicyChosenLogp][i] = logp(reference_chosen - 1 + 4 * normal(random));
-    inputs[kPolicyRejectedLogp][i] = logp(reference_rejected - 4 + 6 * normal(random));
-    inputs[kReferenceChosenLogp][i] = reference_chosen;
-    inputs[kReferenceRejectedLogp][i] = reference_rejected;
-    inputs[kNumChosenTokens][i] = num_chosen;
-    inputs[kNumRejectedTokens][i] = num_rejected;
+    inputs.column(kPolicyChosenLogp)[i] = logp(reference_chosen - 1 + 4 * normal(random));
+    inputs.column(kPolicyRejectedLogp)[i] = logp(reference_rejected - 4 + 6 * normal(random));
+    inputs.column(kReferenceChosenLogp)[i] = reference_chosen;
+    inputs.column(kReferenceRejectedLogp)[i] = reference_rejected;
+    inputs.column(kNumChosenTokens)[i] = num_chosen;
+    inputs.column(kNumRejectedTokens)[i] = num_rejected;
   }
   return inputs;
 }
@@ -88,42 +105,26 @@ AnalysisOptions OptionsOf(bool has_sweep) {
   return options;
 }
 
-// Inputs and memory for an objective's values.
-class Columns {
- public:
-  explicit Columns(Inputs inputs) : inputs_(std::move(inputs)), pairs_{.num_pairs = inputs_[0].size()} {
-    for (std::size_t i = 0; i < kNumInputs; ++i) pairs_.columns[i] = inputs_[i].data();
-    for (std::size_t i = 0; i < kNumObjectiveColumns; ++i) {
-      memory_[i].resize(pairs_.num_pairs);
-      values_.columns[i] = memory_[i].data();
-    }
+void Evaluate(const Objective& objective, const Table& inputs, Table& values) {
+  PairColumns pairs{.num_pairs = inputs.num_pairs()};
+  for (std::size_t i = 0; i < kNumInputs; ++i) pairs.columns[i] = inputs.column(i);
+  if (!objective.needs_reference()) {
+    pairs.columns[kReferenceChosenLogp] = pairs.columns[kReferenceRejectedLogp] = nullptr;
   }
+  ObjectiveColumns columns;
+  for (std::size_t i = 0; i < kNumObjectiveColumns; ++i) columns.columns[i] = values.column(i);
+  objective.Evaluate(pairs, columns);
+}
 
-  void Evaluate(const Objective& objective) {
-    PairColumns pairs = pairs_;
-    if (!objective.needs_reference()) {
-      pairs.columns[kReferenceChosenLogp] = pairs.columns[kReferenceRejectedLogp] = nullptr;
-    }
-    objective.Evaluate(pairs, values_);
-  }
-  const Column& value(std::size_t column) const { return memory_[column]; }
-
- private:
-  Inputs inputs_;
-  PairColumns pairs_;
-  ObjectiveColumns values_;
-  std::array<Column, kNumObjectiveColumns> memory_;
-};
-
-std::vector<AnalyzedPair> MakePairs(const Inputs& inputs) {
-  std::vector<AnalyzedPair> pairs(inputs[0].size());
+std::vector<AnalyzedPair> MakePairs(const Table& inputs) {
+  std::vector<AnalyzedPair> pairs(inputs.num_pairs());
   for (std::size_t i = 0; i < pairs.size(); ++i) {
     const std::string number = std::to_string(i);
     pairs[i].id = "pair-" + std::string(9 - std::min<std::size_t>(number.size(), 9), '0') + number;
-    pairs[i].inputs.logps = {inputs[kPolicyChosenLogp][i], inputs[kPolicyRejectedLogp][i],
-                             inputs[kReferenceChosenLogp][i], inputs[kReferenceRejectedLogp][i]};
-    pairs[i].inputs.num_chosen_tokens = inputs[kNumChosenTokens][i];
-    pairs[i].inputs.num_rejected_tokens = inputs[kNumRejectedTokens][i];
+    pairs[i].inputs.logps = {inputs.column(kPolicyChosenLogp)[i], inputs.column(kPolicyRejectedLogp)[i],
+                             inputs.column(kReferenceChosenLogp)[i], inputs.column(kReferenceRejectedLogp)[i]};
+    pairs[i].inputs.num_chosen_tokens = inputs.column(kNumChosenTokens)[i];
+    pairs[i].inputs.num_rejected_tokens = inputs.column(kNumRejectedTokens)[i];
   }
   return pairs;
 }
@@ -145,9 +146,10 @@ void RegisterBenchmarks(std::size_t num_pairs) {
   };
   for (const Objective& objective : EvaluatedObjectives()) {
     benchmark::RegisterBenchmark(("evaluate/" + objective.name()).c_str(), [=](benchmark::State& state) {
-      Columns columns(MakeInputs(num_pairs));
+      const Table inputs = MakeInputs(num_pairs);
+      Table values(kNumObjectiveColumns, num_pairs);
       for (auto _ : state) {
-        columns.Evaluate(objective);
+        Evaluate(objective, inputs, values);
         benchmark::ClobberMemory();
       }
       count_pairs(state);
@@ -163,35 +165,20 @@ void RegisterBenchmarks(std::size_t num_pairs) {
   }
 }
 
-void Write(const std::string& path, const std::vector<const Column*>& columns) {
-  std::ofstream file(path, std::ios::binary);
-  for (const Column* column : columns) {
-    file.write(reinterpret_cast<const char*>(column->data()),
-               static_cast<std::streamsize>(column->size() * sizeof(double)));
-  }
-  if (file.flush()) return;
-  std::cerr << "cannot write " << path << '\n';
-  std::exit(1);
-}
-
 void Dump(const std::string& folder, std::size_t num_pairs) {
-  const Inputs inputs = MakeInputs(num_pairs);
-  std::vector<const Column*> columns;
-  for (const Column& column : inputs) columns.push_back(&column);
-  Write(folder + "/pairs.f64", columns);
-  Columns evaluated(inputs);
+  const Table inputs = MakeInputs(num_pairs);
+  inputs.Write(folder + "/pairs.f64");
+  Table values(kNumObjectiveColumns, num_pairs);
   for (const Objective& objective : EvaluatedObjectives()) {
-    evaluated.Evaluate(objective);
-    columns.clear();
-    for (std::size_t i = 0; i < kNumObjectiveColumns; ++i) columns.push_back(&evaluated.value(i));
-    Write(folder + "/evaluate-" + objective.name() + ".f64", columns);
+    Evaluate(objective, inputs, values);
+    values.Write(folder + "/evaluate-" + objective.name() + ".f64");
   }
   std::ofstream(folder + "/report.json") << ReportToJson(Analyze(MakePairs(inputs), OptionsOf(true)));
 }
 
 int Main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);  // takes its own flags out
-  std::size_t num_pairs = 1 << 20;
+  std::size_t num_pairs = 1000000;
   std::string dump_folder;
   for (int i = 1; i < argc; i += 2) {
     const std::string flag = argv[i];
