@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "client/cli/objective_flag.h"
 
-#include <charconv>
 #include <cmath>
 #include <map>
 #include <optional>
@@ -9,18 +8,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "client/cli/parse_number.h"
 #include "server/objectives/objective.h"
 #include "server/util/status_macros.h"
 
 namespace prefscore::cli {
 namespace {
-
-std::optional<double> ParseNumber(const std::string& text) {
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
 
 // Splits at each + that stands between terms; one that follows an e belongs to a number, as in 1e+5.
 std::vector<std::string> SplitTerms(const std::string& text) {

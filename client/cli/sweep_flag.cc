@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "client/cli/sweep_flag.h"
 
-#include <charconv>
 #include <cmath>
+#include <optional>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "client/cli/parse_number.h"
 #include "server/diagnostics/analysis_options.h"
 #include "server/util/status_macros.h"
 
@@ -16,10 +17,9 @@ namespace {
 
 constexpr int kMaxCount = 1024;  // points of a grid
 
-absl::StatusOr<double> ParseNumber(const std::string& text) {
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error == std::errc() && end == text.data() + text.size() && std::isfinite(value)) return value;
+absl::StatusOr<double> NumberOf(const std::string& text) {
+  const std::optional<double> value = ParseNumber(text);
+  if (value && std::isfinite(*value)) return *value;
   return absl::InvalidArgumentError(absl::StrCat("'", text, "' is not a finite number"));
 }
 
@@ -29,9 +29,9 @@ absl::Status AddRange(const std::string& text, google::protobuf::RepeatedField<d
   if (parts.size() != 3 && !is_log && !(parts.size() == 4 && parts[3] == "linear")) {
     return absl::InvalidArgumentError(absl::StrCat("'", text, "' is not FROM:TO:COUNT, with :log or :linear at most"));
   }
-  ASSIGN_OR_RETURN(const double from, ParseNumber(parts[0]));
-  ASSIGN_OR_RETURN(const double to, ParseNumber(parts[1]));
-  ASSIGN_OR_RETURN(const double count, ParseNumber(parts[2]));
+  ASSIGN_OR_RETURN(const double from, NumberOf(parts[0]));
+  ASSIGN_OR_RETURN(const double to, NumberOf(parts[1]));
+  ASSIGN_OR_RETURN(const double count, NumberOf(parts[2]));
   if (count != std::floor(count) || count < 2 || count > kMaxCount) {
     return absl::InvalidArgumentError(
         absl::StrCat("'", parts[2], "' is not a count of points in [2, ", kMaxCount, "]"));
@@ -55,7 +55,7 @@ absl::Status AddList(const std::string& text, google::protobuf::RepeatedField<do
     if (entry.find(':') != std::string::npos) {
       RETURN_IF_ERROR(AddRange(entry, values));
     } else {
-      ASSIGN_OR_RETURN(const double value, ParseNumber(entry));
+      ASSIGN_OR_RETURN(const double value, NumberOf(entry));
       values.Add(value);
     }
   }

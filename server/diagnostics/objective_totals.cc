@@ -28,7 +28,7 @@ void EvaluateBlock(const PlannedObjective& planned, const SortedBlock& block, Ob
   const std::size_t count = block.num_pairs();
   ObjectiveColumns columns;
   for (std::size_t i = 0; i < kNumObjectiveColumns; ++i) columns.columns[i] = values.values[i].data();
-  planned.objective.Evaluate(block.Columns(planned.objective.needs_reference()), columns);
+  planned.objective.Evaluate(block.Columns(), columns);
   kernels.compute_masses(columns.columns[kLossByPolicyChosenLogp], columns.columns[kLossByPolicyRejectedLogp], count,
                          values.gradient_mass.data());
   kernels.subtract(columns.columns[kChosenReward], columns.columns[kRejectedReward], count,
@@ -145,7 +145,7 @@ void ObjectiveTotals::AddFlip(const AnalysisPlan& plan, const SortedBlock& block
 void ObjectiveTotals::AddPoints(const PlannedObjective& objective, const AnalysisPlan& plan, Workspace& workspace) {
   if (sweep_.empty() && temper_.empty()) return;
   const SortedBlock& block = workspace.block;
-  const PairColumns pairs = block.Columns(objective.objective.needs_reference());
+  const PairColumns pairs = block.Columns();
   for (std::size_t cell = 0; cell < kNumCellGroups; ++cell) {
     const std::size_t count = block.end_of(cell) - block.begin_of(cell);
     const std::size_t num_parts = (count + kPointBlock - 1) / kPointBlock;  // about equal ones

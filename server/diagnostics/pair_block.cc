@@ -77,11 +77,10 @@ void SortedBlock::Assign(const PairBlock& block) {
       logps, num_pairs(), {(*margins_)[0].data(), (*margins_)[1].data(), (*margins_)[2].data(), (*margins_)[3].data()});
 }
 
-PairColumns SortedBlock::Columns(bool with_reference) const {
+PairColumns SortedBlock::Columns() const {
   PairColumns pairs{.num_pairs = num_pairs()};
   for (std::size_t i = 0; i < block_->num_columns(); ++i) {
-    const bool is_reference = i == kReferenceChosenLogp || i == kReferenceRejectedLogp;
-    if (with_reference || !is_reference) pairs.columns[i] = (*columns_)[i].data();
+    pairs.columns[i] = (*columns_)[i].data();
   }
   return pairs;
 }

@@ -73,8 +73,8 @@ class SortedBlock {
   std::size_t begin_of(std::size_t cell) const { return begins_[cell]; }
   std::size_t end_of(std::size_t cell) const { return begins_[cell + 1]; }
 
-  // [num_pairs]; null: not stored. Those of the reference end with num_with_reference, and are null on request.
-  PairColumns Columns(bool with_reference) const;
+  // [num_pairs]; null: not stored. Those of the reference end with num_with_reference.
+  PairColumns Columns() const;
   const double* column(PairColumn which) const { return columns_->at(which).data(); }
 
   // [num_pairs] h and, of those with reference, h0, a, b.

@@ -308,10 +308,6 @@ std::vector<ObjectiveValue> Evaluate(const Objective& objective, std::span<const
     fill(kNumChosenTokens, [](const PairInputs& pair) { return pair.num_chosen_tokens; });
     fill(kNumRejectedTokens, [](const PairInputs& pair) { return pair.num_rejected_tokens; });
     fill(kScoreGap, [](const PairInputs& pair) { return pair.score_gap; });
-    // A reference that nobody asked for reads as 0, so that what does not depend on it stays a number.
-    for (int which = kReferenceChosenLogp; which <= kReferenceRejectedLogp && !objective.needs_reference(); ++which) {
-      inputs.columns[which] = nullptr;
-    }
     for (double*& output : outputs.columns) {
       output = column;
       column += block_size;

@@ -28,7 +28,7 @@ struct AotUnpairedObjective {
   static PREFSCORE_INLINE auto Evaluate(const Pair& pair, const double* own) {
     const double eps = own[0];
     const auto z = pair.Logit();
-    return OutcomeOf(pair, (1.0 - eps) * Softplus(-z) + eps * Softplus(z), z);
+    return OutcomeOf(pair, SmoothedLoss(z, eps), z);
   }
 };
 

@@ -25,7 +25,7 @@ struct CpoObjective {
   static PREFSCORE_INLINE auto Evaluate(const Pair& pair, const double* own) {
     const double eps = own[0];
     const auto z = pair.Beta() * pair.PolicyMargin();
-    const auto loss = (1.0 - eps) * Softplus(-z) + eps * Softplus(z) + own[1] * pair.ChosenNll();
+    const auto loss = SmoothedLoss(z, eps) + own[1] * pair.ChosenNll();
     return OutcomeWithMargin(pair, loss, z.value, 0.0);
   }
 };

@@ -25,7 +25,7 @@ struct IpoObjective {
   template <typename Pair>
   static PREFSCORE_INLINE auto Evaluate(const Pair& pair, const double* own) {
     const auto z = pair.MeanLogit();
-    const auto target = Variable<Pair::N>(0.5 / pair.beta, 0, 0, -0.5 / (pair.beta * pair.beta), 0);
+    const auto target = pair.HalfOverBeta();
     const auto difference = WithValue(pair.MeanScoreDifference(), z.value / pair.beta);
     return MeanOutcomeOf(pair, Square(difference - target), z);
   }

@@ -21,7 +21,7 @@ struct IpoSumObjective {
   template <typename Pair>
   static PREFSCORE_INLINE auto Evaluate(const Pair& pair, const double* own) {
     const auto z = pair.Logit();
-    const auto target = Variable<Pair::N>(0.5 / pair.beta, 0, 0, -0.5 / (pair.beta * pair.beta), 0);
+    const auto target = pair.HalfOverBeta();
     const auto difference = WithValue(pair.ScoreDifference(), z.value / pair.beta);
     return OutcomeOf(pair, Square(difference - target), z);
   }

@@ -34,7 +34,7 @@ struct SimpoObjective {
   static PREFSCORE_INLINE auto Evaluate(const Pair& pair, const double* own) {
     const double eps = own[1];
     const auto v = pair.MeanLogit() - own[0];
-    const auto loss = (1.0 - eps) * Softplus(-v) + eps * Softplus(v) + own[2] * pair.ChosenNll();
+    const auto loss = SmoothedLoss(v, eps) + own[2] * pair.ChosenNll();
     return OutcomeWithMargin(pair, loss, v.value, own[0] / pair.beta);
   }
 };

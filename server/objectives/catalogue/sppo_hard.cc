@@ -19,7 +19,7 @@ struct SppoHardObjective {
 
   template <typename Pair>
   static PREFSCORE_INLINE auto Evaluate(const Pair& pair, const double* own) {
-    const auto target = Variable<Pair::N>(0.5 / pair.beta, 0, 0, -0.5 / (pair.beta * pair.beta), 0);
+    const auto target = pair.HalfOverBeta();
     return OutcomeOf(pair, Square(pair.ChosenScore() - target) + Square(pair.RejectedScore() + target), pair.Logit());
   }
 };

@@ -134,5 +134,11 @@ PREFSCORE_INLINE Dual<N> Softplus(const Dual<N>& x) {
   return Chain(Max(x.value, 0.0) + Log1p(e), x.value >= 0 ? q : e * q, x);
 }
 
+// softplus(-z) where the label is right, softplus(z) where it is flipped, which a share eps of the labels is.
+template <int N>
+PREFSCORE_INLINE Dual<N> SmoothedLoss(const Dual<N>& z, double eps) {
+  return (1.0 - eps) * Softplus(-z) + eps * Softplus(z);
+}
+
 }  // namespace
 }  // namespace prefscore

@@ -60,6 +60,10 @@ struct Pair {
   PREFSCORE_INLINE Dual<N> PolicyChosen() const { return Variable<N>(policy_chosen_logp, 1, 0, 0, 0); }
   PREFSCORE_INLINE Dual<N> PolicyRejected() const { return Variable<N>(policy_rejected_logp, 0, 1, 0, 0); }
   PREFSCORE_INLINE Dual<N> Beta() const { return Variable<N>(beta, 0, 0, 1, 0); }
+  // 1 / (2 * beta)
+  PREFSCORE_INLINE Dual<N> HalfOverBeta() const {
+    return Variable<N>(0.5 / beta, 0, 0, -0.5 / (beta * beta), 0);
+  }
 
   // h
   PREFSCORE_INLINE Dual<N> PolicyMargin() const {
