@@ -48,6 +48,10 @@ absl::StatusOr<ModelRegistry> LoadAll(const ServerConfig& config) {
               << " parameters, " << info.dtype << ", " << info.numerics_mode
               << (model->tokenizer == nullptr ? ", no tokenizer (token ids only)" : "") << ", digest " << info.digest
               << std::endl;
+    if (!info.same_bits_verified) {
+      std::cout << "WARNING: on this machine matrix products of '" << model->name
+                << "' move with the rows beside: the same ids may differ by a rounding from batch to batch" << std::endl;
+    }
     models.push_back(*std::move(model));
   }
   return ModelRegistry::Create(std::move(models), config.policy, config.reference);

@@ -28,13 +28,14 @@ void PrintModel(const v1::Model& model) {
   std::cout << absl::StrFormat(
       "%s\n  default role   %s\n  architecture   %s, %d parameters, %s\n  vocabulary     %d tokens\n"
       "  context        %d tokens\n  input          %s\n  digest         %s\n  tokenizer      %s\n  numerics mode  "
-      "%s\n",
+      "%s\n  same bits      %s\n",
       model.name(), RoleName(model.role()), model.architecture(), model.num_parameters(), model.dtype(),
       model.vocab_size(), model.max_context_tokens(),
       !has_tokenizer              ? "token ids"
       : model.has_chat_template() ? "text, messages, token ids"
                                   : "text, token ids",
-      model.digest(), has_tokenizer ? model.tokenizer_fingerprint() : "none", model.numerics_mode());
+      model.digest(), has_tokenizer ? model.tokenizer_fingerprint() : "none", model.numerics_mode(),
+      model.same_bits_verified() ? "verified on the server's machine" : "not guaranteed on the server's machine");
 }
 
 // The limits' names are those of the proto, as in the server's errors.

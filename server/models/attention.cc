@@ -4,6 +4,9 @@
 #include <ATen/native/CPUBlas.h>
 
 #include <algorithm>
+#include <array>
+#include <cstring>
+#include <random>
 
 #include "server/models/row_ops.h"
 
@@ -197,6 +200,30 @@ void Attend(const AttentionShape& shape, const PackedBatch& batch, std::span<con
       output.Store(task.query_row + row, head * shape.head_dim, attended.row(row), shape.head_dim);
     }
   });
+}
+
+bool AttentionRowsAreIndependent(const AttentionShape& shape) {
+  // The two products of QueryBlock::Run, whose heights are multiples of 16: the same rows as the first and the last 16.
+  const std::int64_t stride = shape.num_heads * shape.head_dim;
+  for (std::int64_t num_keys = 16; num_keys <= kBlockRows; num_keys += 16) {
+    for (const auto& [depth, width, row_stride] :
+         {std::array{shape.head_dim, num_keys, stride}, std::array{num_keys, shape.head_dim, num_keys}}) {
+      const auto fill = [](Matrix<float>& matrix) {
+        std::minstd_rand random(1);
+        const std::int64_t size = matrix.num_rows() * matrix.stride();
+        for (std::int64_t i = 0; i < size; ++i) matrix.row(0)[i] = static_cast<float>(random()) * 0x1p-30f - 1.0f;
+      };
+      Matrix<float> left(kQueryRows, row_stride), right(depth, width), together(kQueryRows, width), half(16, width);
+      fill(left);
+      fill(right);
+      brgemm(kQueryRows, width, depth, row_stride, width, width, false, left.row(0), right.row(0), together.row(0));
+      for (std::int64_t first = 0; first < kQueryRows; first += 16) {
+        brgemm(16, width, depth, row_stride, width, width, false, left.row(first), right.row(0), half.row(0));
+        if (std::memcmp(half.row(0), together.row(first), 16 * width * sizeof(float)) != 0) return false;
+      }
+    }
+  }
+  return true;
 }
 
 }  // namespace prefscore

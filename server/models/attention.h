@@ -62,4 +62,7 @@ void Attend(const AttentionShape& shape, const PackedBatch& batch, std::span<con
             const PrepareHeads& prepare_queries, const KeyValueBlocks& key_values, const ThreadPool& pool,
             Matrix<float>& queries, GemmInput& output);
 
+// Whether a query's scores and output have the same bits whatever other queries its task holds, on this machine.
+bool AttentionRowsAreIndependent(const AttentionShape& shape);
+
 }  // namespace prefscore

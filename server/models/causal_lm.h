@@ -37,6 +37,9 @@ struct ModelInfo {
   std::string digest;         // SHA-256 (hex) over config and weights, independent of sharding
   std::string dtype;          // "float32" | "bfloat16"
   std::string numerics_mode;  // names the arithmetic; equal names promise equal bits
+  // Whether the check at load found matrix products whose rows do not influence each other: what "same ids, same bits"
+  // rests on. Where not, numbers may move with the batch by a rounding.
+  bool same_bits_verified = false;
   std::int64_t num_parameters = 0;
   std::int64_t vocab_size = 0;
   std::int64_t max_context_tokens = 0;  // longest prompt + completion

@@ -3,7 +3,9 @@
 
 #include <c10/util/Exception.h>
 
+#include <atomic>
 #include <exception>
+#include <map>
 #include <new>
 #include <optional>
 #include <system_error>
@@ -14,6 +16,7 @@
 #include "server/models/decoder_check.h"
 #include "server/models/decoder_layer.h"
 #include "server/models/lm_head.h"
+#include "server/models/row_independence.h"
 #include "server/models/row_ops.h"
 #include "server/models/weight_reader.h"
 #include "server/util/status_macros.h"
@@ -58,6 +61,7 @@ class Decoder : public CausalLm {
     for (std::size_t i = 0; i < config.layers.size(); ++i) {
       layers_.emplace_back(config, config.layers[i], weights.layers[i], precision, pool_);
     }
+    info_.same_bits_verified = ProductsAreRowIndependent();
   }
 
   const ModelInfo& info() const override { return info_; }
@@ -83,13 +87,33 @@ class Decoder : public CausalLm {
     return UnpackTargets(batch, groups, log_probs);
   }
 
+  // Of every shape that occurs; those of one architecture's layers are alike.
+  bool ProductsAreRowIndependent() const {
+    std::map<std::pair<std::int64_t, std::int64_t>, const PackedLinear*> by_shape;
+    by_shape[{head_.linear().num_in(), head_.linear().num_out()}] = &head_.linear();
+    for (const DecoderLayer& layer : layers_) {
+      for (const PackedLinear* linear : layer.linears()) by_shape[{linear->num_in(), linear->num_out()}] = linear;
+    }
+    std::vector<const PackedLinear*> linears;
+    for (const auto& [shape, linear] : by_shape) linears.push_back(linear);
+    std::atomic<bool> is_independent = layers_.front().AttentionIsRowIndependent();
+    pool_.ParallelFor(static_cast<std::int64_t>(linears.size()), [&](std::int64_t i) {
+      if (!RowsAreIndependent(*linears[i], precision_)) is_independent = false;
+    });
+    return is_independent;
+  }
+
   Hidden Embed(const PackedBatch& batch) const {
     Hidden hidden(batch.num_rows(), config_.hidden_size);
     const float scale = RoundTo(precision_, static_cast<float>(config_.embedding_scale));
     std::vector<float> position(config_.learned_positions ? config_.hidden_size : 0);
     for (std::int64_t row = 0; row < batch.num_rows(); ++row) {
       float* values = hidden.row(row);
-      ReadWeightRow(token_embedding_, batch.tokens[row], precision_, values);
+      if (config_.tied_head) {  // the packed copy, so that no page of the checkpoint is needed again
+        head_.ReadTokenWeights(batch.tokens[row], values);
+      } else {
+        ReadWeightRow(token_embedding_, batch.tokens[row], precision_, values);
+      }
       for (std::int64_t i = 0; i < config_.hidden_size; ++i) values[i] *= scale;
       if (!config_.learned_positions) continue;
       ReadWeightRow(position_embedding_, batch.positions[row], precision_, position.data());
@@ -100,7 +124,7 @@ class Decoder : public CausalLm {
 
   const DecoderConfig config_;
   const Precision precision_;
-  const ModelInfo info_;
+  ModelInfo info_;  // constant once constructed
   const ThreadPool pool_;
   const std::shared_ptr<const void> keep_alive_;
   const WeightView token_embedding_;

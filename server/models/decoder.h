@@ -2,9 +2,10 @@
 // The one configurable decoder: a CausalLm for every supported architecture, on the CPU.
 //
 // Memory: matrices are copied once into the layout of the GEMM kernels, in the dtype of the forward pass; norms and
-// biases as fp32. Of the views only token_embedding and position_embedding are read again later, row by row:
-// the caller may tell the system to drop the mapped pages of everything else. Scratch of a forward pass grows with the
-// batch's tokens, never with rows x vocabulary; up to 128 MiB of it is kept for the next one (matrix.h).
+// biases as fp32. Of the views only position_embedding and, where the head is not tied to it, token_embedding are read
+// again later, row by row: the caller may tell the system to drop the mapped pages of everything else. Scratch of a
+// forward pass grows with the batch's tokens, never with rows x vocabulary; up to 128 MiB of it is kept for the next
+// one (matrix.h).
 #pragma once
 
 #include <memory>

@@ -85,6 +85,12 @@ DecoderLayer::DecoderLayer(const DecoderConfig& config, const LayerConfig& layer
   if (config.gated_mlp) gate_ = Pack(weights.gate, precision, pool);
 }
 
+std::vector<const PackedLinear*> DecoderLayer::linears() const {
+  std::vector<const PackedLinear*> linears = {&query_, &key_value_, &attention_output_, &up_, &down_};
+  if (gate_) linears.push_back(&*gate_);
+  return linears;
+}
+
 Hidden DecoderLayer::Forward(const PackedBatch& batch, std::span<const RopeTable> tables, bool head_rows_only,
                              const ThreadPool& pool, Hidden hidden) const {
   const std::span<const QueryRows> query_rows = head_rows_only ? batch.head_queries : batch.all_queries;

@@ -36,6 +36,10 @@ class DecoderLayer {
   Hidden Forward(const PackedBatch& batch, std::span<const RopeTable> tables, bool head_rows_only,
                  const ThreadPool& pool, Hidden hidden) const;
 
+  // Every matrix that Forward multiplies with.
+  std::vector<const PackedLinear*> linears() const;
+  bool AttentionIsRowIndependent() const { return AttentionRowsAreIndependent(shape_); }
+
  private:
   void NormalizeAndRotate(const Norm& norm, std::int64_t num_heads, const RopeTable* table, std::int64_t position,
                           float* heads) const;

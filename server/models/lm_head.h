@@ -25,6 +25,11 @@ class LmHead {
   std::vector<double> TargetLogProbs(const GemmInput& hidden, std::span<const HeadTarget> targets,
                                      const ThreadPool& pool) const;
 
+  const PackedLinear& linear() const { return linear_; }
+
+  // Writes the weights of one token [hidden]: its embedding, where the two are tied.
+  void ReadTokenWeights(TokenId token, float* values) const { linear_.ReadRow(token, values); }
+
  private:
   PackedLinear linear_;  // [vocab][hidden]
   float softcap_;        // 0: none

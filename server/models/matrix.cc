@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/models/matrix.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <deque>
@@ -12,6 +14,7 @@ namespace {
 
 constexpr std::size_t kMinKeptBytes = std::size_t{64} << 10;
 constexpr std::size_t kMaxKeptBytes = std::size_t{128} << 20;
+constexpr std::size_t kHugePageBytes = std::size_t{2} << 20;
 
 struct Block {
   void* memory;
@@ -36,6 +39,15 @@ std::size_t BlockBytes(std::size_t num_bytes) {
   return std::max<std::size_t>((num_bytes + step - 1) / step * step, 64);
 }
 
+// Null where there is none. Large blocks ask for huge pages: clearing 4 KiB at a time took half of a server's start, and
+// a GEMM that streams weights misses fewer translations.
+void* Allocate(std::size_t num_bytes) {
+  if (num_bytes < kHugePageBytes) return std::aligned_alloc(64, num_bytes);
+  void* memory = std::aligned_alloc(kHugePageBytes, (num_bytes + kHugePageBytes - 1) / kHugePageBytes * kHugePageBytes);
+  if (memory) madvise(memory, num_bytes, MADV_HUGEPAGE);  // only a hint: its failure costs time, not correctness
+  return memory;
+}
+
 void* TakeKept(std::size_t num_bytes) {
   KeptBlocks& kept = Kept();
   std::lock_guard lock(kept.mutex);
@@ -55,7 +67,7 @@ void* TakeMemory(std::size_t num_bytes) {
   if (num_bytes >= kMinKeptBytes) {
     if (void* memory = TakeKept(num_bytes)) return memory;
   }
-  void* memory = std::aligned_alloc(64, num_bytes);
+  void* memory = Allocate(num_bytes);
   if (!memory) throw std::bad_alloc();
   return memory;
 }

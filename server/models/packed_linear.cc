@@ -4,7 +4,7 @@
 #include <ATen/native/CPUBlas.h>
 
 #include <algorithm>
-#include <cstring>
+#include <bit>
 
 #include "server/models/row_ops.h"
 #include "server/models/weight_reader.h"
@@ -75,25 +75,47 @@ PackedLinear::PackedLinear(std::span<const LinearView> views, Precision precisio
 }
 
 void PackedLinear::PackPanel(std::span<const LinearView> views, std::int64_t panel) {
-  if (precision_ == Precision::kFloat32) {
-    std::memset(float32_.row(panel), 0, float32_.stride() * sizeof(float));
-  } else {
-    std::memset(bfloat16_.row(panel), 0, bfloat16_.stride() * sizeof(std::uint16_t));
-  }
-  std::vector<float> weights(num_in_);
-  std::vector<std::uint16_t> rounded(precision_ == Precision::kBfloat16 ? num_in_ : 0);
-  for (std::int64_t column = 0; column < panel_columns(panel); ++column) {
-    std::int64_t out_index = panel * kPanelColumns + column;
-    const LinearView* view = views.data();
-    for (; out_index >= view->weight.num_out; ++view) out_index -= view->weight.num_out;
-    ReadWeightRow(view->weight, out_index, precision_, weights.data());
-    if (precision_ == Precision::kFloat32) {
-      float* packed = float32_.row(panel) + column;
-      for (std::int64_t k = 0; k < num_in_; ++k) packed[k * kPanelColumns] = weights[k];
+  constexpr std::int64_t kInputs = 64;  // a block of weights, transposed within the first cache
+  const bool is_float32 = precision_ == Precision::kFloat32;
+  const std::int64_t num_columns = panel_columns(panel);
+  float block[kPanelColumns][kInputs] = {};  // columns beyond the last stay 0
+  for (std::int64_t first = 0; first < num_in_; first += kInputs) {
+    const std::int64_t count = std::min(kInputs, num_in_ - first);
+    for (std::int64_t column = 0; column < num_columns; ++column) {
+      std::int64_t out_index = panel * kPanelColumns + column;
+      const LinearView* view = views.data();
+      for (; out_index >= view->weight.num_out; ++view) out_index -= view->weight.num_out;
+      ReadWeights(view->weight, out_index, first, count, precision_, block[column]);
+      if (count % 2 == 1) block[column][count] = 0.0f;  // the second half of the last bfloat16 pair
+    }
+    if (is_float32) {
+      float* packed = float32_.row(panel) + first * kPanelColumns;
+      for (std::int64_t k = 0; k < count; ++k) {
+        for (std::int64_t column = 0; column < kPanelColumns; ++column) *packed++ = block[column][k];
+      }
     } else {
-      GetRowOps().to_bfloat16(weights.data(), num_in_, rounded.data());
-      std::uint16_t* packed = bfloat16_.row(panel) + column * 2;
-      for (std::int64_t k = 0; k < num_in_; ++k) packed[k / 2 * (2 * kPanelColumns) + k % 2] = rounded[k];
+      // Two inputs of a column lie side by side. The values are rounded already: their upper half is the bfloat16.
+      std::uint16_t* packed = bfloat16_.row(panel) + first * kPanelColumns;
+      for (std::int64_t k = 0; k < count; k += 2) {
+        for (std::int64_t column = 0; column < kPanelColumns; ++column) {
+          *packed++ = static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(block[column][k]) >> 16);
+          *packed++ = static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(block[column][k + 1]) >> 16);
+        }
+      }
+    }
+  }
+}
+
+void PackedLinear::ReadRow(std::int64_t out_index, float* values) const {
+  const std::int64_t panel = out_index / kPanelColumns, column = out_index % kPanelColumns;
+  if (precision_ == Precision::kFloat32) {
+    const float* packed = float32_.row(panel) + column;
+    for (std::int64_t k = 0; k < num_in_; ++k) values[k] = packed[k * kPanelColumns];
+  } else {
+    const std::uint16_t* packed = bfloat16_.row(panel) + column * 2;
+    for (std::int64_t k = 0; k < num_in_; ++k) {
+      const std::uint32_t upper_half = packed[k / 2 * (2 * kPanelColumns) + k % 2];
+      values[k] = std::bit_cast<float>(upper_half << 16);
     }
   }
 }

@@ -48,6 +48,10 @@ class PackedLinear {
   // Copies the weights; several views are joined along their outputs. REQUIRES: one num_in for all.
   PackedLinear(std::span<const LinearView> views, Precision precision, const ThreadPool& pool);
 
+  // Writes the weights of one output [num_in], as they are in the precision.
+  void ReadRow(std::int64_t out_index, float* values) const;
+
+  std::int64_t num_in() const { return num_in_; }
   std::int64_t num_out() const { return num_out_; }
   std::int64_t num_panels() const { return (num_out_ + kPanelColumns - 1) / kPanelColumns; }
   std::int64_t panel_columns(std::int64_t panel) const;

@@ -12,7 +12,11 @@ namespace prefscore {
 
 float RoundTo(Precision precision, float value);
 
-// Writes row `out_index` [num_in], rounded to the precision's type (to nearest even).
+// Writes inputs [first_in, first_in + count) of row `out_index`, rounded to the precision's type (to nearest even).
+void ReadWeights(const WeightView& view, std::int64_t out_index, std::int64_t first_in, std::int64_t count,
+                 Precision precision, float* values);
+
+// The whole row [num_in].
 void ReadWeightRow(const WeightView& view, std::int64_t out_index, Precision precision, float* values);
 
 // The only row of a vector; empty where the view is null.

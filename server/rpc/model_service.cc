@@ -35,6 +35,7 @@ void ModelToProto(const HostedModel& model, const ModelRegistry& registry, v1::M
   proto.set_num_parameters(info.num_parameters);
   proto.set_vocab_size(info.vocab_size);
   proto.set_max_context_tokens(info.max_context_tokens);
+  proto.set_same_bits_verified(info.same_bits_verified);
 }
 
 void LimitsToProto(const Limits& limits, v1::Limits& proto) {

@@ -71,6 +71,7 @@ def open_contender(args, pairs):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("name")
+    parser.add_argument("--shape", choices=inputs.SHAPES, required=True)
     parser.add_argument("--num-pairs", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), required=True)

@@ -12,12 +12,12 @@ import inputs
 BATCH_TOKENS = 1024
 
 
-def _converted(role):
-    folder = inputs.CACHE / f"ctranslate2-{role}"
+def _converted(shape, role):
+    folder = inputs.CACHE / f"ctranslate2-{shape}-{role}"
     if not (folder / "model.bin").exists():
         # In a process of its own, so that the converter's memory is not counted as the scorer's.
         program = "from ctranslate2.converters.transformers import main; main()"
-        flags = ["--model", inputs.model_folder(role), "--output_dir", folder, "--force"]
+        flags = ["--model", inputs.model_folder(shape, role), "--output_dir", folder, "--force"]
         subprocess.run([sys.executable, "-c", program, *flags], check=True)
     return folder
 
@@ -26,7 +26,7 @@ def load(args, pairs):
     tokenizer = AutoTokenizer.from_pretrained(inputs.tokenizer_folder())
     dtype = args.dtype if args.dtype in ctranslate2.get_supported_compute_types("cpu") else "float32"
     models = [
-        ctranslate2.Generator(str(_converted(role)), device="cpu", compute_type=dtype, intra_threads=args.threads)
+        ctranslate2.Generator(str(_converted(args.shape, role)), device="cpu", compute_type=dtype, intra_threads=args.threads)
         for role in ("policy", "reference")
     ]
     rows = [(pair.prompt_ids, completion) for pair in pairs for completion in pair.completions]

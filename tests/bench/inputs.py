@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all contenders read: two 125M-parameter random Llamas and real preference pairs with their token ids."""
+"""What all contenders read: two random models of one shape and real preference pairs with their token ids."""
 
 import dataclasses
 import json
@@ -10,10 +10,46 @@ import shutil
 REPO = pathlib.Path(__file__).resolve().parents[2]
 CACHE = REPO / ".cache" / "bench"
 MODEL_SEEDS = {"policy": 11, "reference": 12}
-VOCAB_SIZE = 51_200
 
 PROMPT_TOKENS = range(32, 257)
 COMPLETION_TOKENS = range(16, 129)
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """A model's dimensions, and what transformers calls them."""
+
+    config_class: str
+    hidden: int
+    layers: int
+    heads: int
+    kv_heads: int
+    intermediate: int
+    vocab: int
+    config: dict
+
+    @property
+    def key_value_width(self):
+        return 2 * self.kv_heads * self.hidden // self.heads
+
+    @property
+    def mlp_inputs(self):
+        """Columns of the projections that the MLP's activation reads."""
+        return self.intermediate if self.config_class == "GPT2Config" else 2 * self.intermediate
+
+
+def _gated(config_class, hidden, layers, heads, kv_heads, intermediate, vocab):
+    config = dict(hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads, num_key_value_heads=kv_heads,
+                  intermediate_size=intermediate, vocab_size=vocab, max_position_embeddings=4096)  # fmt: skip
+    return Shape(config_class, hidden, layers, heads, kv_heads, intermediate, vocab, config)
+
+
+SHAPES = {
+    "llama-125m": _gated("LlamaConfig", 768, 12, 12, 12, 2048, 51_200),
+    "qwen2-500m": _gated("Qwen2Config", 896, 24, 14, 2, 4864, 151_936),
+    "gpt2-125m": Shape("GPT2Config", 768, 12, 12, 12, 3072, 50_304,
+                       dict(n_embd=768, n_layer=12, n_head=12, n_positions=1024, vocab_size=50_304)),
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,32 +77,30 @@ def tokenizer_folder():
     return test_data() / "tokenizers" / "phi-2"
 
 
-def model_folder(role):
-    return CACHE / f"llama-125m-{role}"
+def model_folder(shape, role):
+    return CACHE / f"{shape}-{role}"
 
 
-def make_models():
+def make_models(shape):
     """Once; random weights, scaled up and with uneven norms, so that every part of the network shows in the numbers."""
     import torch
-    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+    import transformers
 
     for role, seed in MODEL_SEEDS.items():
-        folder = model_folder(role)
+        folder = model_folder(shape, role)
         if (folder / "complete").exists():
             continue
         shutil.rmtree(folder, ignore_errors=True)
         torch.manual_seed(seed)
-        tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder())
-        model = LlamaForCausalLM(
-            LlamaConfig(
-                vocab_size=VOCAB_SIZE, hidden_size=768, intermediate_size=2048, num_hidden_layers=12,
-                num_attention_heads=12, max_position_embeddings=2048, initializer_range=0.04,
-                tie_word_embeddings=True, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
-            )
+        tokenizer = transformers.AutoTokenizer.from_pretrained(tokenizer_folder())
+        config = getattr(transformers, SHAPES[shape].config_class)(
+            **SHAPES[shape].config, initializer_range=0.04, tie_word_embeddings=True,
+            bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
         )  # fmt: skip
+        model = transformers.AutoModelForCausalLM.from_config(config)
         with torch.no_grad():
             for name, parameter in model.named_parameters():
-                if "norm" in name:
+                if "norm" in name or "ln_" in name:
                     parameter.mul_(1 + 0.2 * torch.randn_like(parameter))
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)

@@ -38,7 +38,7 @@ def _server(args):
     command = [args.build_dir / "prefscore-server", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
     command += ["--dtype", args.dtype, "--threads", str(args.threads)]
     for role in inputs.MODEL_SEEDS:
-        command += ["--model", f"{role}={inputs.model_folder(role)}"]
+        command += ["--model", f"{role}={inputs.model_folder(args.shape, role)}"]
     with tempfile.NamedTemporaryFile("r", suffix=".log") as log, open(log.name, "w") as log_writer:
         process = subprocess.Popen(command, stdout=log_writer, stderr=subprocess.STDOUT)
         try:

@@ -34,8 +34,8 @@ def measure_ceilings(args, lengths):
     """{dtype: {"large", "work"}}, each in a fresh process."""
     return {
         dtype: json.loads(subprocess.check_output(
-            [sys.executable, pathlib.Path(__file__).with_name("gemm_ceiling.py"), "--threads", str(args.threads),
-             "--dtype", dtype, "--lengths", *map(str, lengths)]))
+            [sys.executable, pathlib.Path(__file__).with_name("gemm_ceiling.py"), "--shape", args.shape,
+             "--threads", str(args.threads), "--dtype", dtype, "--lengths", *map(str, lengths)]))
         for dtype in ("float32", "bfloat16")
     }  # fmt: skip
 
@@ -59,10 +59,11 @@ def max_difference(logps, reference):
 
 def print_report(args, lengths, ceilings, contenders, seconds, differences, peaks):
     num_pairs = args.pairs
+    shape = inputs.SHAPES[args.shape]
     rate = {name: num_pairs / statistics.median(times) for name, times in seconds.items()}
     best_peer = max((rate[name] for name in rate if name in PEERS), default=None)
     prompt, chosen, rejected = lengths
-    print(f"{num_pairs} pairs, mean tokens {prompt:.1f} / {chosen:.1f} / {rejected:.1f}; "
+    print(f"{args.shape}, {num_pairs} pairs, mean tokens {prompt:.1f} / {chosen:.1f} / {rejected:.1f}; "
           f"{args.threads} threads; {args.rounds} rounds, order rotated, warm; medians. "
           f"Load average before the run: {args.load_before:.1f}.\n")
     print("| | contender | pairs/s | best | to best peer | of ceiling | peak RSS, MB "
@@ -70,20 +71,21 @@ def print_report(args, lengths, ceilings, contenders, seconds, differences, peak
     print("|---|---|---|---|---|---|---|---|")
     for name, times in seconds.items():
         ratio = f"{rate[name] / best_peer:.2f}" if best_peer else "-"
-        allowed = ceilings[args.dtype]["large"] / pair_gflop(lengths)
+        allowed = ceilings[args.dtype]["large"] / pair_gflop(shape, lengths)
         print(f"| {LABELS[name]} | {contenders[name].description} | {rate[name]:.2f} | {num_pairs / min(times):.2f} "
               f"| {ratio} | {rate[name] / allowed:.0%} | {peaks[name] / 1e6:,.0f} | {differences[name]:.1e} |")
     print("\n| GEMM ceiling | large, GFLOP/s | allows, pairs/s | at the work's shapes, GFLOP/s | allows, pairs/s |")
     print("|---|---|---|---|---|")
     for dtype, ceiling in ceilings.items():
         large, work = ceiling["large"], ceiling["work"]
-        print(f"| torch.matmul {dtype} | {large:.0f} | {large / pair_gflop(lengths):.2f} "
-              f"| {work:.0f} | {work / pair_gflop(lengths):.2f} |")
-    print(f"\nShared-prompt work: {pair_gflop(lengths):.1f} GFLOP a pair, both models.")
+        print(f"| {dtype} | {large:.0f} | {large / pair_gflop(shape, lengths):.2f} "
+              f"| {work:.0f} | {work / pair_gflop(shape, lengths):.2f} |")
+    print(f"\nShared-prompt work: {pair_gflop(shape, lengths):.1f} GFLOP a pair, both models.")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shape", choices=inputs.SHAPES, default="llama-125m", help="(default: %(default)s)")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32",
                         help="of all contenders that have it on this machine (default: %(default)s)")
     parser.add_argument("--pairs", type=int, default=24, help="(default: %(default)s)")
@@ -95,12 +97,12 @@ def main():
     args.load_before = os.getloadavg()[0]
 
     inputs.CACHE.mkdir(parents=True, exist_ok=True)
-    inputs.make_models()
+    inputs.make_models(args.shape)
     pairs = inputs.pick_pairs(args.pairs)
     lengths = inputs.mean_lengths(pairs)
-    child_arguments = ["--num-pairs", str(args.pairs), "--threads", str(args.threads), "--dtype", args.dtype,
+    child_arguments = ["--shape", args.shape, "--num-pairs", str(args.pairs), "--threads", str(args.threads), "--dtype", args.dtype,
                        "--build-dir", str(args.build_dir.resolve())]  # fmt: skip
-    expected = yardstick(child_arguments, inputs.CACHE / f"float64-{args.dtype}-{args.pairs}.json")
+    expected = yardstick(child_arguments, inputs.CACHE / f"float64-{args.shape}-{args.dtype}-{args.pairs}.json")
 
     contenders, seconds, differences = {}, {}, {}
     for name in args.only:

@@ -5,16 +5,16 @@ import copy
 
 import torch
 import transformers
-from transformers import DynamicCache, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, DynamicCache
 
 import inputs
 
 TRL_BATCH_PAIRS = 8
 
 
-def _load_models(dtype):
-    return [LlamaForCausalLM.from_pretrained(inputs.model_folder(role), dtype=dtype).eval()
-            for role in ("policy", "reference")]  # fmt: skip
+def _load_models(shape, dtype):
+    return [AutoModelForCausalLM.from_pretrained(inputs.model_folder(shape, role), dtype=dtype).eval()
+            for role in inputs.MODEL_SEEDS]  # fmt: skip
 
 
 def _completion_logp(logits, completion_ids):
@@ -97,7 +97,7 @@ def load(args, pairs):
     way, description = WAYS[args.name]
     torch.set_num_threads(args.threads)
     dtype = getattr(torch, args.dtype)
-    models = _load_models(dtype)
+    models = _load_models(args.shape, dtype)
     if args.name == "float64":  # of the weights as rounded to the dtype that is measured
         models = [model.double() for model in models]
         dtype = torch.float64

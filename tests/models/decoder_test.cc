@@ -222,6 +222,10 @@ TEST(DecoderMemoryTest, DoesNotGrowWithRowsTimesVocabulary) {
   EXPECT_LT(peak_megabytes() - before, 50);
 }
 
+TEST_F(DecoderTest, ChecksAtLoadThatRowsDoNotMoveEachOther) {
+  EXPECT_TRUE(Make(config_, weights_)->info().same_bits_verified);
+}
+
 // GPT-2 keeps its matrices as [in][out].
 TEST_F(DecoderTest, ReadsTransposedWeights) {
   const auto model = Make(config_, weights_);

@@ -8,6 +8,8 @@
 #include <cstring>
 #include <random>
 
+#include "server/models/weight_reader.h"
+
 namespace prefscore {
 namespace {
 
@@ -74,6 +76,22 @@ TEST_P(PackedLinearTest, JoinsViewsAndAddsBiases) {
       for (std::int64_t k = 0; k < kIn; ++k) expected += static_cast<double>(weight[k]) * x.values[row * kIn + k];
       ASSERT_NEAR(output.row(row)[out], expected, tolerance) << row << " " << out;
     }
+  }
+}
+
+TEST_P(PackedLinearTest, GivesRowsBackAsTheyWerePacked) {
+  constexpr std::int64_t kIn = 131, kOut = 150;
+  const auto& [dtype, precision] = GetParam();
+  if (!NumericsMode(precision).ok()) GTEST_SKIP() << "no such arithmetic on this CPU";
+  std::mt19937 random(5);
+  const Stored stored = MakeStored(dtype, kOut, kIn, random);
+  const LinearView view{stored.view, {}};
+  const PackedLinear linear(std::span(&view, 1), precision, ThreadPool(2));
+  std::vector<float> row(kIn), expected(kIn);
+  for (std::int64_t out = 0; out < kOut; ++out) {
+    linear.ReadRow(out, row.data());
+    ReadWeightRow(stored.view, out, precision, expected.data());
+    ASSERT_EQ(row, expected) << out;
   }
 }
 

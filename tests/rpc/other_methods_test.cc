@@ -273,6 +273,7 @@ TEST_F(OtherMethodsTest, ListsObjectives) {
 
 TEST_F(OtherMethodsTest, ListsModelsAndLimits) {
   limits_.max_objectives = 9;
+  reference_->mutable_info().same_bits_verified = false;
   Start();
   grpc::ClientContext context;
   v1::ListModelsResponse response;
@@ -290,10 +291,12 @@ TEST_F(OtherMethodsTest, ListsModelsAndLimits) {
   EXPECT_EQ(policy.num_parameters(), 7);
   EXPECT_EQ(policy.vocab_size(), 300);
   EXPECT_EQ(policy.max_context_tokens(), 200);
+  EXPECT_TRUE(policy.same_bits_verified());
   EXPECT_EQ(response.models(1).role(), v1::MODEL_ROLE_REFERENCE);
   EXPECT_EQ(response.models(2).role(), v1::MODEL_ROLE_UNSPECIFIED);
   EXPECT_EQ(response.models(3).tokenizer_fingerprint(), "");
   EXPECT_FALSE(response.models(3).has_chat_template());
+  EXPECT_FALSE(response.models(1).same_bits_verified());
   const v1::Limits& limits = response.limits();
   EXPECT_EQ(limits.max_pairs_per_request(), 1024);
   EXPECT_EQ(limits.max_completions_per_prompt(), 64);

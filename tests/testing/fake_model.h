@@ -26,6 +26,7 @@ class FakeModel final : public CausalLm {
     info_.digest = std::move(digest);
     info_.dtype = "float32";
     info_.numerics_mode = "fake-1";
+    info_.same_bits_verified = true;
     info_.num_parameters = 7;
     info_.vocab_size = 300;
     info_.max_context_tokens = 200;
