@@ -18,6 +18,8 @@ import time
 
 import inputs
 
+ENGINE_BATCH_TOKENS = 4096  # the server's default
+
 
 def peak_rss_bytes(pid="self"):
     status = pathlib.Path(f"/proc/{pid}/status").read_text()
@@ -55,10 +57,10 @@ class Process:
 
 def open_contender(args, pairs):
     """A context manager: (description, score() -> logps, the id of the process that works)."""
-    if args.name == "prefscore":
-        import prefscore_contender
+    if args.name.startswith("prefscore"):
+        import prefscore_contender as ours
 
-        return prefscore_contender.serving(args, pairs)
+        return ours.serving(args, pairs, ours.REFERENCE_CACHED if args.name == "prefscore-cached" else ours.NO_CACHE)
     if args.name == "ctranslate2":
         import ctranslate2_contender
 
@@ -66,6 +68,16 @@ def open_contender(args, pairs):
     import transformers_contenders
 
     return contextlib.nullcontext(transformers_contenders.load(args, pairs))
+
+
+def become_engine(args, pairs):
+    """The C++ program beside this file speaks the same protocol; never returns."""
+    ids_file = inputs.CACHE / "pairs.json"
+    ids_file.write_text(json.dumps([{"prompt": pair.prompt_ids, "completions": pair.completions} for pair in pairs]))
+    folders = [inputs.model_folder(args.shape, role) for role in inputs.MODEL_SEEDS]
+    command = [args.build_dir / "tests" / "bench" / "engine_contender", *folders, args.dtype, args.threads,
+               ENGINE_BATCH_TOKENS, ids_file]  # fmt: skip
+    os.execv(command[0], [str(part) for part in command])
 
 
 def main():
@@ -78,6 +90,10 @@ def main():
     parser.add_argument("--build-dir", type=pathlib.Path, required=True)
     args = parser.parse_args()
 
+    pairs = inputs.pick_pairs(args.num_pairs)
+    if args.name == "engine":
+        become_engine(args, pairs)
+
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print must not mix with the replies
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
@@ -85,7 +101,7 @@ def main():
     def reply(**fields):
         print(json.dumps(fields), file=replies, flush=True)
 
-    with open_contender(args, inputs.pick_pairs(args.num_pairs)) as (description, score, working_pid):
+    with open_contender(args, pairs) as (description, score, working_pid):
         reply(ready=description)
         for _ in sys.stdin:
             start = time.monotonic()

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """CTranslate2's score_batch, on models converted once."""
 
+import pathlib
 import subprocess
 import sys
+import tempfile
 
 import ctranslate2
 from transformers import AutoTokenizer
@@ -12,13 +14,18 @@ import inputs
 BATCH_TOKENS = 1024
 
 
-def _converted(shape, role):
+def _converted(shape, role, tokenizer):
     folder = inputs.CACHE / f"ctranslate2-{shape}-{role}"
     if not (folder / "model.bin").exists():
-        # In a process of its own, so that the converter's memory is not counted as the scorer's.
-        program = "from ctranslate2.converters.transformers import main; main()"
-        flags = ["--model", inputs.model_folder(shape, role), "--output_dir", folder, "--force"]
-        subprocess.run([sys.executable, "-c", program, *flags], check=True)
+        with tempfile.TemporaryDirectory() as model:
+            tokenizer.save_pretrained(model)  # the converter wants one
+            for file in inputs.model_folder(shape, role).iterdir():
+                if "tokenizer" not in file.name:
+                    pathlib.Path(model, file.name).symlink_to(file)
+            # In a process of its own, so that the converter's memory is not counted as the scorer's.
+            program = "from ctranslate2.converters.transformers import main; main()"
+            flags = ["--model", model, "--output_dir", folder, "--force"]
+            subprocess.run([sys.executable, "-c", program, *flags], check=True)
     return folder
 
 
@@ -26,7 +33,7 @@ def load(args, pairs):
     tokenizer = AutoTokenizer.from_pretrained(inputs.tokenizer_folder())
     dtype = args.dtype if args.dtype in ctranslate2.get_supported_compute_types("cpu") else "float32"
     models = [
-        ctranslate2.Generator(str(_converted(args.shape, role)), device="cpu", compute_type=dtype, intra_threads=args.threads)
+        ctranslate2.Generator(str(_converted(args.shape, role, tokenizer)), device="cpu", compute_type=dtype, intra_threads=args.threads)
         for role in ("policy", "reference")
     ]
     rows = [(pair.prompt_ids, completion) for pair in pairs for completion in pair.completions]

@@ -27,6 +27,8 @@ class Shape:
     intermediate: int
     vocab: int
     config: dict
+    # transformers builds Qwen2's tokenizer with a class that the tokenizer at hand is not: ids only.
+    has_tokenizer: bool = True
 
     @property
     def key_value_width(self):
@@ -38,15 +40,15 @@ class Shape:
         return self.intermediate if self.config_class == "GPT2Config" else 2 * self.intermediate
 
 
-def _gated(config_class, hidden, layers, heads, kv_heads, intermediate, vocab):
+def _gated(config_class, hidden, layers, heads, kv_heads, intermediate, vocab, **more):
     config = dict(hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads, num_key_value_heads=kv_heads,
                   intermediate_size=intermediate, vocab_size=vocab, max_position_embeddings=4096)  # fmt: skip
-    return Shape(config_class, hidden, layers, heads, kv_heads, intermediate, vocab, config)
+    return Shape(config_class, hidden, layers, heads, kv_heads, intermediate, vocab, config, **more)
 
 
 SHAPES = {
     "llama-125m": _gated("LlamaConfig", 768, 12, 12, 12, 2048, 51_200),
-    "qwen2-500m": _gated("Qwen2Config", 896, 24, 14, 2, 4864, 151_936),
+    "qwen2-500m": _gated("Qwen2Config", 896, 24, 14, 2, 4864, 151_936, has_tokenizer=False),
     "gpt2-125m": Shape("GPT2Config", 768, 12, 12, 12, 3072, 50_304,
                        dict(n_embd=768, n_layer=12, n_head=12, n_positions=1024, vocab_size=50_304)),
 }  # fmt: skip
@@ -103,7 +105,8 @@ def make_models(shape):
                 if "norm" in name or "ln_" in name:
                     parameter.mul_(1 + 0.2 * torch.randn_like(parameter))
         model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+        if SHAPES[shape].has_tokenizer:
+            tokenizer.save_pretrained(folder)
         (folder / "complete").touch()
 
 

@@ -21,9 +21,14 @@ from contender import Process
 from gemm_ceiling import pair_gflop
 
 PEERS = ("transformers-trl", "transformers-careful", "transformers-cached", "ctranslate2")
-CONTENDERS = (*PEERS, "prefscore")
 LABELS = {"transformers-trl": "(a)", "transformers-careful": "(b)", "transformers-cached": "(b')", "ctranslate2": "(c)",
-          "prefscore": "(d)"}  # fmt: skip
+          "prefscore": "(d)", "prefscore-cached": "(d')", "engine": "(e)"}  # fmt: skip
+CONTENDERS = tuple(LABELS)
+RATIOS = (
+    ("(d) to (a), the way of DPO trainers", "prefscore", "transformers-trl"),
+    ("(d') to (d), what the cached reference saves", "prefscore-cached", "prefscore"),
+    ("(d) to (e), what gRPC, tokenizer and scheduler leave of the engine", "prefscore", "engine"),
+)
 
 
 def log(text):
@@ -81,6 +86,9 @@ def print_report(args, lengths, ceilings, contenders, seconds, differences, peak
         print(f"| {dtype} | {large:.0f} | {large / pair_gflop(shape, lengths):.2f} "
               f"| {work:.0f} | {work / pair_gflop(shape, lengths):.2f} |")
     print(f"\nShared-prompt work: {pair_gflop(shape, lengths):.1f} GFLOP a pair, both models.")
+    for text, name, other in RATIOS:
+        if name in rate and other in rate:
+            print(f"{text}: {rate[name] / rate[other]:.2f}.")
 
 
 def main():
