@@ -34,9 +34,11 @@ endif()
 # CMake's probe of the compiler links a program: the wheel keeps its libraries in lib/, where nvcc looks in lib64/.
 set(ENV{LIBRARY_PATH} "${wheel_cuda}/lib:$ENV{LIBRARY_PATH}")
 enable_language(CUDA)
-set(CMAKE_CUDA_STANDARD 20)  # after the probe, which does not know it yet
+foreach(dialect STANDARD EXTENSION)  # CMake 3.25 does not know that nvcc has C++20
+  set(CMAKE_CUDA20_${dialect}_COMPILE_OPTION "-std=c++20")
+endforeach()
+set(CMAKE_CUDA_STANDARD 20)
 set(CMAKE_CUDA_STANDARD_REQUIRED ON)
-set(CMAKE_CUDA_EXTENSIONS OFF)
 
 add_library(prefscore_cudart SHARED IMPORTED GLOBAL)
 add_library(prefscore::cudart ALIAS prefscore_cudart)

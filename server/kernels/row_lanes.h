@@ -17,12 +17,12 @@ inline constexpr int kQuad = 4;
 // Lanes of a row that is normalised: two quads each where possible.
 constexpr int RowLanes(std::int64_t width) {
   int lanes = kWarpLanes;
-  while (lanes < 512 && lanes * 2 * kQuad < width) lanes *= 2;
+  while (lanes < 1024 && lanes * 2 * kQuad < width) lanes *= 2;
   return lanes;
 }
 
-// The widest row: its lanes hold 16 quads each in registers.
-inline constexpr std::int64_t kMaxRowWidth = 512 * 16 * kQuad;
+// The widest row: its lanes hold 8 quads each in registers.
+inline constexpr std::int64_t kMaxRowWidth = 1024 * 8 * kQuad;
 
 // PrepareHeads: lanes of a row. A head's sum takes one warp, value by value; that of a whole row all lanes.
 inline constexpr int kHeadLanes = 256;
@@ -34,5 +34,8 @@ inline constexpr std::int64_t kLogitStep = kLogitLanes * 4 * kQuad;
 // SegmentAttention: keys of one step of the online softmax, a warp's lanes. Steps start at multiples of it from the
 // segment's first key.
 inline constexpr int kKeyStep = kWarpLanes;
+
+// Its largest head.
+inline constexpr std::int64_t kMaxHeadDim = 512;
 
 }  // namespace prefscore::kernels
