@@ -121,6 +121,8 @@ struct SegmentAttentionArgs {
   const std::int32_t* first_queries = nullptr;  // [num_segments + 1]: segment s has rows [s], [s + 1)
   const std::int32_t* first_keys = nullptr;     // [num_segments + 1]
   std::int64_t num_segments = 0;
+  std::int64_t num_queries = 0;  // of all segments
+  std::int64_t num_keys = 0;
   std::int64_t max_queries = 0;  // of a segment, or more: the grid covers it
   std::int64_t max_keys = 0;     // of a segment, or more
   std::int64_t num_heads = 0;
