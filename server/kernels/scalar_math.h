@@ -61,10 +61,10 @@ PREFSCORE_HOST_DEVICE float HalfToFloat(std::uint16_t bits) {
   return BitsAs<float>(BitsAs<std::uint32_t>(value) | sign);
 }
 
-// e^x; relative error below 1.2e-7; 0 below -87, infinite above 88.7, NaN for NaN.
+// e^x; relative error below 1.2e-7; 0 below -87, infinite above 88, NaN for NaN.
 PREFSCORE_HOST_DEVICE float Exp(float x) {
   if (x < -87.0f) return 0.0f;
-  if (x > 88.7f) return BitsAs<float>(0x7F800000u);
+  if (x > 88.0f) return BitsAs<float>(0x7F800000u);
   if (x != x) return x;
   // x = exponent * ln 2 + r with |r| <= ln 2 / 2.
   const float exponent = fmaf(x, 1.44269504f, 12582912.0f) - 12582912.0f;  // 1.5 * 2^23: rounds to an integer
@@ -78,9 +78,7 @@ PREFSCORE_HOST_DEVICE float Exp(float x) {
   series = fmaf(series, r, 0.5f);
   series = fmaf(series, r, 1.0f);
   series = fmaf(series, r, 1.0f);
-  // 2^exponent in two factors: 2^128 is no float.
-  const float half_power = BitsAs<float>(static_cast<std::uint32_t>(static_cast<int>(exponent) - 1 + 127) << 23);
-  return series * half_power * 2.0f;
+  return series * BitsAs<float>(static_cast<std::uint32_t>(static_cast<int>(exponent) + 127) << 23);
 }
 
 // e^x for x <= 0; relative error below 1e-15; 0 below -700, NaN for NaN.
