@@ -82,6 +82,8 @@ class Device {
   virtual const std::string& numerics_name() const = 0;
   // OK, or why it can compute nothing any more. Thread-safe.
   virtual absl::Status Health() const = 0;
+  // To be called after an exception, which may have left the device unusable: Health then says so.
+  virtual void Probe() = 0;
 
   // Held while operations are queued: those of one caller stay together.
   std::mutex& queue_mutex() { return queue_mutex_; }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/models/device/device_decoder.h"
 
+#include <c10/util/Exception.h>
+
 #include <new>
 #include <system_error>
 #include <thread>
@@ -21,18 +23,25 @@ namespace {
 
 // The one seam where what a device throws becomes a status.
 template <typename Function>
-auto CatchExceptions(const Device& device, const Function& function) -> absl::StatusOr<decltype(function())> {
+auto CatchExceptions(Device& device, const Function& function) -> absl::StatusOr<decltype(function())> {
+  absl::Status status;
   try {
     RETURN_IF_ERROR(device.Health());
     return function();
   } catch (const std::bad_alloc&) {
-    return absl::ResourceExhaustedError("out of device or pinned memory in the forward pass");
+    status = absl::ResourceExhaustedError("out of device or pinned memory");
+  } catch (const c10::OutOfMemoryError& error) {
+    status = absl::ResourceExhaustedError(absl::StrCat("out of device memory: ", error.what_without_backtrace()));
   } catch (const std::system_error& error) {
-    return absl::ResourceExhaustedError(absl::StrCat("no thread for the forward pass: ", error.what()));
+    status = absl::ResourceExhaustedError(absl::StrCat("no thread: ", error.what()));
+  } catch (const c10::Error& error) {
+    status = absl::InternalError(absl::StrCat("torch: ", error.what_without_backtrace()));
   } catch (const std::exception& error) {
-    RETURN_IF_ERROR(device.Health());
-    return absl::InternalError(absl::StrCat("the forward pass failed: ", error.what()));
+    status = absl::InternalError(error.what());
   }
+  device.Probe();
+  RETURN_IF_ERROR(device.Health());
+  return status;
 }
 
 // Raised whenever a change of the code changes a bit of any result.

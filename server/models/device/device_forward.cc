@@ -264,7 +264,7 @@ class DeviceForward::Pass {
                               .num_queries = queries.num_rows,
                               .num_keys = chunk.num_keys,
                               .max_queries = queries.max_rows,
-                              .max_keys = config_.max_context_tokens,
+                              .max_keys = chunk.max_keys,
                               .num_heads = config_.num_heads,
                               .num_kv_heads = config_.num_kv_heads,
                               .head_dim = config_.head_dim,

@@ -42,6 +42,7 @@ class HostDevice : public Device {
  public:
   const std::string& numerics_name() const override { return numerics_name_; }
   absl::Status Health() const override { return absl::OkStatus(); }
+  void Probe() override {}
   void Enter() override {}
   void ThrowPendingError() override {}
   std::unique_ptr<DeviceEvent> MakeEvent() override { return std::make_unique<HostEvent>(); }

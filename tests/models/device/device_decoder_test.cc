@@ -5,9 +5,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <bit>
+#include <atomic>
 #include <cmath>
+#include <limits>
 #include <random>
+#include <thread>
 
 #include "server/models/decoder.h"
 #include "server/models/numerics.h"
@@ -139,6 +141,112 @@ TEST_P(DeviceDecoderTest, SameBitsAloneAndInAnyBatch) {
     }
   }
 }
+
+// The device's own check of the matrix products, which the property above rests on.
+TEST_P(DeviceDecoderTest, ChecksItsMatrixProducts) {
+  EXPECT_TRUE(Make("float32")->CheckSameBits().ok());
+  EXPECT_TRUE(Make("bfloat16")->CheckSameBits().ok());
+}
+
+// More threads than there is pinned memory for batches.
+TEST_P(DeviceDecoderTest, ManyThreadsGetTheirOwnResults) {
+  const auto model = Make("bfloat16");
+  const auto expected = Score(*model);
+  std::vector<std::thread> threads;
+  std::atomic<int> num_right = 0;
+  for (int t = 0; t < 8; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 6; ++i) {
+        const std::size_t g = (t + i) % groups_.size();
+        const auto result = model->Forward(std::vector<const PromptGroup*>{&groups_[g]});
+        num_right += result.ok() && (*result)[0] == expected[g];
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(num_right, 8 * 6);
+}
+
+class LlamaDeviceTest : public ::testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    auto device = testing::OpenDevice(GetParam());
+    if (!device.ok()) GTEST_SKIP() << Message(device.status());
+    device_ = *std::move(device);
+  }
+
+  std::shared_ptr<const DeviceLm> Make(const DecoderConfig& config) const {
+    ModelInfo info;
+    info.digest = "d";
+    auto model = MakeDeviceDecoder(device_, config, weights_->views, "float32", 2, std::move(info));
+    EXPECT_TRUE(model.ok()) << Message(model.status());
+    return *model;
+  }
+
+  const DecoderConfig config_ = testing::LlamaShape().config;
+  const std::shared_ptr<testing::RandomWeights> weights_ = testing::MakeRandomWeights(config_, 1);
+  std::shared_ptr<Device> device_;
+};
+
+// Completions that attend to a broken one's rows would be infected.
+TEST_P(LlamaDeviceTest, NonFiniteNumbersStayInTheirGroup) {
+  std::vector<float>& embedding = weights_->buffers.front();
+  for (int i = 0; i < 48; ++i) embedding[7 * 48 + i] = std::numeric_limits<float>::quiet_NaN();
+  const auto model = Make(config_);
+  const PromptGroup good{{1, 2, 3}, {{4, 5, 6}, {8, 9}}}, bad{{1, 2, 7}, {{4, 5, 6}, {8, 9}}};
+  const auto alone = model->Forward(std::vector<const PromptGroup*>{&good});
+  const auto mixed = model->Forward(std::vector<const PromptGroup*>{&bad, &good, &bad});
+  EXPECT_EQ((*mixed)[1], (*alone)[0]);
+  EXPECT_TRUE(std::isnan((*mixed)[0][0][0]));
+  EXPECT_TRUE(std::isnan((*mixed)[2][1][1]));
+}
+
+TEST_P(LlamaDeviceTest, ProbabilitiesOfAllTokensAddUpToOne) {
+  PromptGroup group{{1, 2, 3}, {}};
+  for (TokenId token = 0; token < config_.vocab_size; ++token) group.completions.push_back({token});
+  const auto results = Make(config_)->Forward(std::vector<const PromptGroup*>{&group});
+  double sum = 0.0;
+  for (const auto& completion : (*results)[0]) sum += std::exp(completion[0]);
+  EXPECT_NEAR(sum, 1.0, 1e-6);
+}
+
+TEST_P(LlamaDeviceTest, GroupWithoutCompletionsHasNoResults) {
+  const auto model = Make(config_);
+  const PromptGroup empty{{1, 2}, {}}, full{{1}, {{2}}};
+  const auto results = model->Forward(std::vector<const PromptGroup*>{&empty, &full});
+  ASSERT_TRUE(results.ok());
+  EXPECT_EQ((*results)[0].size(), 0u);
+  EXPECT_EQ((*results)[1].size(), 1u);
+  EXPECT_EQ(model->Forward({})->size(), 0u);
+}
+
+TEST_P(LlamaDeviceTest, RefusesBadGroupsByName) {
+  const PromptGroup bad{{1}, {{307}}};
+  const auto results = Make(config_)->Forward(std::vector<const PromptGroup*>{&bad});
+  EXPECT_EQ(results.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(Message(results.status()), HasSubstr("token id 307 is not below the vocabulary size 307"));
+}
+
+TEST_P(LlamaDeviceTest, RefusesWhatItCannotRunByName) {
+  DecoderWeightViews views = weights_->views;
+  views.head.bias = {.data = views.head.weight.data, .num_out = 1, .num_in = config_.vocab_size};
+  const auto model = MakeDeviceDecoder(device_, config_, views, "float32", 1, {});
+  EXPECT_EQ(model.status().code(), absl::StatusCode::kUnimplemented);
+  EXPECT_THAT(Message(model.status()), HasSubstr("head has a bias"));
+  EXPECT_THAT(Message(MakeDeviceDecoder(device_, config_, weights_->views, "float8", 1, {}).status()),
+              HasSubstr("'float8'"));
+}
+
+TEST_P(LlamaDeviceTest, NamesDeviceAndTypeInItsNumerics) {
+  const ModelInfo& info = Make(config_)->info();
+  EXPECT_EQ(info.numerics_mode.find(GetParam()), 0u) << info.numerics_mode;
+  EXPECT_THAT(info.numerics_mode, HasSubstr("-float32-1"));
+  EXPECT_EQ(info.dtype, "float32");
+  EXPECT_EQ(info.digest, "d");
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, LlamaDeviceTest, ::testing::ValuesIn(testing::DeviceNames()),
+                         [](const auto& info) { return info.param; });
 
 INSTANTIATE_TEST_SUITE_P(Shapes, DeviceDecoderTest,
                          ::testing::Combine(::testing::ValuesIn(testing::DeviceNames()),
