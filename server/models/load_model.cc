@@ -16,6 +16,7 @@
 #include "server/models/decoder.h"
 #include "server/models/device/cuda/cuda_device.h"
 #include "server/models/device/device_decoder.h"
+#include "server/models/device/host_device.h"
 #include "server/models/digest.h"
 #include "server/models/hf_config.h"
 #include "server/models/hf_weights.h"
@@ -53,6 +54,7 @@ absl::Status InFolder(const std::filesystem::path& folder, const absl::Status& s
 // Null: the CPU.
 absl::StatusOr<std::shared_ptr<Device>> OpenDevice(const std::string& name) {
   if (name == "cpu") return nullptr;
+  if (name == "host") return MakeHostDevice();
   if (name == "auto") {
     auto device = OpenCudaDevice(0);
     return device.ok() ? *std::move(device) : nullptr;

@@ -14,7 +14,9 @@ namespace prefscore {
 struct LoadModelOptions {
   std::string dtype = "float32";  // "float32" | "bfloat16": type of the weights in the forward pass
   int num_threads = 0;            // threads of one forward pass, on a GPU of loading alone; 0: one per core
-  std::string device = "cpu";     // "cpu" | "cuda:N" | "auto": cuda:0 where this build and machine have it, else cpu
+  // "cpu" | "cuda:N" | "auto": cuda:0 where this build and machine have it, else cpu | "host": what runs on a GPU, on
+  // the CPU, slowly, for tests.
+  std::string device = "cpu";
 };
 
 // Loads config.json and model.safetensors (or shards with an index). Every fault of the folder is an error whose
