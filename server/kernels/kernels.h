@@ -74,10 +74,10 @@ struct GatherRowsArgs {
   void* out = nullptr;
 };
 
-// Takes heads out of a projection, adds the bias, normalises (each head, or all heads of the row as one vector), rotates
-// the first 2 * half values of every head by its position, and writes them where attention reads them. Queries are
-// written once each; a prompt's keys and values once for every segment that sees them: the destination row names its
-// source, so every row has one writer.
+// Takes heads out of a projection, adds the bias, normalises (each head, or all heads of the row as one vector),
+// rotates the first 2 * half values of every head by its position, and writes them where attention reads them. Queries
+// are written once each; a prompt's keys and values once for every segment that sees them: the destination row names
+// its source, so every row has one writer.
 struct PrepareHeadsArgs {
   ElementType type = ElementType::kFloat32;     // of projection and out
   const void* projection = nullptr;             // elements, rows `stride` apart; begins at the first head's column

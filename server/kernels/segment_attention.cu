@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// On CUDA cores, in fp32: for what flash attention does not take (fp32, a softcap, odd head sizes). A block attends some
-// queries of one head of one segment, a warp a few of them: its lanes are keys while scores are made, dimensions while
-// values are summed. A row's order of operations depends on its position and its segment alone, so steps of keys that
-// only other rows of the warp see must leave it as it is, bit for bit.
+// On CUDA cores, in fp32: for what flash attention does not take (fp32, a softcap, odd head sizes). A block attends
+// some queries of one head of one segment, a warp a few of them: its lanes are keys while scores are made, dimensions
+// while values are summed. A row's order of operations depends on its position and its segment alone, so steps of keys
+// that only other rows of the warp see must leave it as it is, bit for bit.
 #include <limits>
 
 #include "server/kernels/device_rows.cuh"
@@ -28,8 +28,9 @@ struct Tiles {
 
 // num_rows rows of a head, `stride` values apart, as fp32 into shared memory; zeros beyond `end_row` and head_dim.
 template <int kWidth, typename Element, int kRowWidth>
-__device__ __forceinline__ void LoadTile(const Element* source, std::int64_t stride, int head_dim, std::int64_t first_row,
-                                         std::int64_t end_row, int num_rows, bool wide, float (*tile)[kRowWidth]) {
+__device__ __forceinline__ void LoadTile(const Element* source, std::int64_t stride, int head_dim,
+                                         std::int64_t first_row, std::int64_t end_row, int num_rows, bool wide,
+                                         float (*tile)[kRowWidth]) {
   constexpr int kQuadsPerRow = kWidth / kQuad;
   for (int i = threadIdx.x; i < num_rows * kQuadsPerRow; i += kLanes) {
     const int row = i / kQuadsPerRow;
@@ -66,7 +67,7 @@ __global__ void __launch_bounds__(kLanes)
   LoadTile<TilesType::kWidth>(static_cast<const Element*>(args.queries) + query_offset, query_stride, head_dim,
                               block_query, num_queries, kBlockQueries, wide, tiles.queries);
 
-  // The keys that a query sees: [BeginOf(query), EndOf(query)).
+  // The keys that a query sees: [begin_of(query), end_of(query)).
   const auto end_of = [&](std::int64_t query) { return query + num_keys - num_queries + 1; };
   const auto begin_of = [&](std::int64_t query) {
     return args.window > 0 ? max(std::int64_t{0}, end_of(query) - args.window) : std::int64_t{0};

@@ -104,7 +104,7 @@ std::vector<double> Exact(const Case& test, const Inputs& inputs) {
     if (test.norm == NormChoice::kWholeRow) NormalizeExactly(test, inputs, row);
     for (std::int64_t head = 0; head < test.num_heads; ++head) {
       const std::span<double> x = std::span(row).subspan(head * test.head_dim, test.head_dim);
-      if (test.norm == NormChoice::kPerHead || test.norm == NormChoice::kPerHeadLayer) NormalizeExactly(test, inputs, x);
+      if (test.norm != NormChoice::kNone && test.norm != NormChoice::kWholeRow) NormalizeExactly(test, inputs, x);
       for (std::int64_t j = 0; j < test.half; ++j) {
         const double cosine = inputs.cosines[inputs.rope_rows[i] * test.half + j];
         const double sine = inputs.sines[inputs.rope_rows[i] * test.half + j];

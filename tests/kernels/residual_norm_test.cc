@@ -53,8 +53,8 @@ Outputs RunCase(Backend backend, const Case& test, const Inputs& inputs) {
     return norm;
   };
   const auto hidden = memory.Copy(inputs.hidden, test.offset);
-  const auto normalized = memory.Copy(
-      std::vector<std::byte>(inputs.hidden.size() * kernels::SizeOf(test.type)), test.offset * kernels::SizeOf(test.type));
+  const std::int64_t size = kernels::SizeOf(test.type);
+  const auto normalized = memory.Copy(std::vector<std::byte>(inputs.hidden.size() * size), test.offset * size);
   RunKernel(backend, kernels::ResidualNormArgs{
       .type = test.type,
       .hidden = hidden.data(),

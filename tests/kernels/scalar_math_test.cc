@@ -85,7 +85,8 @@ TEST(ScalarMathTest, HalfToFloat) {
     if (exponent == 31) {
       EXPECT_TRUE(fraction > 0 ? std::isnan(value) : value == sign * kInfinity);
     } else {
-      ASSERT_EQ(value, sign * (exponent > 0 ? std::ldexp(1024.0 + fraction, exponent - 25) : std::ldexp(fraction, -24)));
+      const double magnitude = exponent > 0 ? std::ldexp(1024.0 + fraction, exponent - 25) : std::ldexp(fraction, -24);
+      ASSERT_EQ(value, sign * magnitude);
     }
   }
 }

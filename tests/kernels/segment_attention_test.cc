@@ -119,7 +119,7 @@ std::vector<double> Exact(const Case& test, const Inputs& inputs) {
 }
 
 std::vector<Case> AllCases() {
-  const std::vector<Length> mixed = {{1, 1}, {40, 40}, {7, 47}, {33, 73}, {1, 100}, {65, 65}, {2, 34}};
+  const std::vector<Length> mixed = {{1, 1}, {40, 40}, {7, 47}, {33, 73}, {1, 100}, {65, 65}, {2, 34}, {130, 130}};
   std::vector<Case> cases;
   for (const ElementType type : kElementTypes) {
     for (const std::int64_t head_dim : {1, 8, 20, 32, 33, 64, 80, 96, 128, 130, 256, 300, 512}) {
@@ -127,7 +127,7 @@ std::vector<Case> AllCases() {
       cases.push_back({.type = type, .segments = {{5, 5}, {3, 40}}, .head_dim = head_dim, .offset = 1});
     }
     for (const float softcap : {0.0f, 3.0f}) {
-      for (const std::int64_t window : {0, 1, 7, 32, 50}) {
+      for (const std::int64_t window : {0, 1, 2, 7, 10, 32, 50}) {
         cases.push_back({.type = type, .segments = mixed, .num_heads = 4, .num_kv_heads = 2, .softcap = softcap,
                          .window = window});
       }
@@ -150,7 +150,7 @@ TEST_P(SegmentAttentionTest, MatchesTheFormula) {
   }
 }
 
-// A completion's rows behind their prompt, and the same rows at the end of one sequence: every query sees the same keys.
+// A completion's rows behind their prompt, and the same rows at the end of one sequence: each sees the same keys.
 TEST_P(SegmentAttentionTest, SharingAPromptDoesNotChangeBits) {
   for (const std::int64_t window : {0, 20}) {
     Case whole{.type = ElementType::kBfloat16, .segments = {{90, 90}}, .num_heads = 2, .window = window};
