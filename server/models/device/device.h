@@ -80,6 +80,8 @@ class Device {
 
   // For example "cuda-sm90": begins the numerics mode. Equal names and equal types promise equal bits.
   virtual const std::string& numerics_name() const = 0;
+  // Whether MatMul keeps its promise about rows by construction. Else it rests on a library, and is checked.
+  virtual bool rows_are_independent_by_construction() const = 0;
   // OK, or why it can compute nothing any more. Thread-safe.
   virtual absl::Status Health() const = 0;
   // To be called after an exception, which may have left the device unusable: Health then says so.
@@ -101,6 +103,8 @@ class Device {
   virtual void SetZero(void* data, std::size_t num_bytes) = 0;
 
   virtual void MatMul(const MatMulArgs& args) = 0;
+  // How it multiplies with such a weight, for people.
+  virtual std::string DescribeMatMul(const MatMulArgs& args) = 0;
 #define PREFSCORE_DEVICE_KERNEL(Name) virtual void Name(const kernels::Name##Args& args) = 0;
   PREFSCORE_KERNELS(PREFSCORE_DEVICE_KERNEL)
 #undef PREFSCORE_DEVICE_KERNEL

@@ -61,9 +61,14 @@ class DeviceDecoder : public DeviceLm {
         weights_(Load(views, precision, num_threads)),
         forward_(*device_, config_, weights_, element_, tiles_),
         ropes_(*device_, config_.ropes, config_.max_context_tokens),
-        ring_(*device_) {}
+        ring_(*device_) {
+    if (device_->rows_are_independent_by_construction()) return;
+    same_bits_ = CheckSameBits();
+    if (!same_bits_.ok()) info_.numerics_mode += "-batch-dependent";
+  }
 
   const ModelInfo& info() const override { return info_; }
+  const absl::Status& same_bits() const override { return same_bits_; }
 
   absl::StatusOr<std::vector<GroupTokenLogProbs>> Forward(std::span<const PromptGroup* const> groups) const override {
     RETURN_IF_ERROR(CheckGroups(config_, groups));
@@ -118,7 +123,8 @@ class DeviceDecoder : public DeviceLm {
   const DecoderConfig config_;
   const kernels::ElementType element_;
   const DeviceTiles tiles_;
-  const ModelInfo info_;
+  ModelInfo info_;          // this and the next: not changed after construction
+  absl::Status same_bits_;
   const DeviceWeights weights_;
   const DeviceForward forward_;
   mutable DeviceRopes ropes_;

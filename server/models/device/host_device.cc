@@ -41,6 +41,7 @@ class HostEvent : public DeviceEvent {
 class HostDevice : public Device {
  public:
   const std::string& numerics_name() const override { return numerics_name_; }
+  bool rows_are_independent_by_construction() const override { return true; }
   absl::Status Health() const override { return absl::OkStatus(); }
   void Probe() override {}
   void Enter() override {}
@@ -72,6 +73,8 @@ class HostDevice : public Device {
       }
     }
   }
+
+  std::string DescribeMatMul(const MatMulArgs&) override { return "loops"; }
 
 #define PREFSCORE_HOST_KERNEL(Name) \
   void Name(const kernels::Name##Args& args) override { host::Name(args); }

@@ -48,6 +48,8 @@ class CudaDevice : public Device {
 
   const std::string& numerics_name() const override { return numerics_name_; }
 
+  bool rows_are_independent_by_construction() const override { return false; }
+
   absl::Status Health() const override {
     const std::lock_guard lock(health_mutex_);
     return health_;
@@ -102,6 +104,8 @@ class CudaDevice : public Device {
   }
 
   void MatMul(const MatMulArgs& args) override { matmul_->MatMul(args, stream_); }
+
+  std::string DescribeMatMul(const MatMulArgs& args) override { return matmul_->Describe(args); }
 
   void SegmentAttention(const kernels::SegmentAttentionArgs& args) override {
     if (FlashAttentionTakes(args)) {
