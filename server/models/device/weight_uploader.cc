@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <exception>
 
 #include "server/models/weight_reader.h"
 
@@ -43,7 +44,13 @@ WeightUploader::WeightUploader(Device& device, Precision precision, int num_thre
 }
 
 WeightUploader::~WeightUploader() {
-  for (Slot& slot : slots_) slot.event->Wait();
+  for (Slot& slot : slots_) {
+    try {
+      slot.event->Wait();
+    } catch (const std::exception&) {
+      // The device is lost; whoever uses it next is told.
+    }
+  }
 }
 
 DeviceBuffer WeightUploader::Matrix(std::span<const WeightView> parts, std::int64_t padded_rows) {

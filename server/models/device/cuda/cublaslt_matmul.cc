@@ -77,11 +77,11 @@ std::uint32_t AlignmentOf(std::int64_t row_bytes) {
   return static_cast<std::uint32_t>(std::min<std::int64_t>(16, row_bytes & -row_bytes));
 }
 
-// The row count whose best algorithm serves all: a full batch.
-constexpr std::int64_t kTypicalRows = 4096;
+// Row counts whose best algorithms are tried in this order, to serve all: a full batch goes first.
+constexpr std::int64_t kTypicalRows[] = {4096, 1024, 128};
 
 // An algorithm must take all of these.
-constexpr std::int64_t kCheckedRows[] = {1, 64, 1000, kTypicalRows, 65536};
+constexpr std::int64_t kCheckedRows[] = {1, 64, 1000, 4096, 65536};
 
 class Implementation : public CublasLtMatMul {
  public:
@@ -207,20 +207,25 @@ class Implementation : public CublasLtMatMul {
     preference.Set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, out_alignment);
 
     const Layout weight(*this, args.type, args.num_in, args.num_out);
-    const Layout x(*this, args.type, args.num_in, kTypicalRows);
-    const Layout out(*this, args.out_type, args.num_out, kTypicalRows);
-    std::array<cublasLtMatmulHeuristicResult_t, 32> candidates{};
-    int num_candidates = 0;
-    Check(api_.AlgoGetHeuristic(handle_, operation, weight.get(), x.get(), out.get(), out.get(), preference.get(),
-                                static_cast<int>(candidates.size()), candidates.data(), &num_candidates),
-          "cublasLtMatmulAlgoGetHeuristic");
-    for (int i = 0; i < num_candidates; ++i) {
-      if (candidates[i].state == CUBLAS_STATUS_SUCCESS && Suits(operation, args, candidates[i].algo)) {
-        return candidates[i].algo;
+    int num_tried = 0;
+    for (const std::int64_t num_rows : kTypicalRows) {
+      const Layout x(*this, args.type, args.num_in, num_rows);
+      const Layout out(*this, args.out_type, args.num_out, num_rows);
+      std::array<cublasLtMatmulHeuristicResult_t, 32> candidates{};
+      int num_candidates = 0;
+      const cublasStatus_t status = api_.AlgoGetHeuristic(
+          handle_, operation, weight.get(), x.get(), out.get(), out.get(), preference.get(),
+          static_cast<int>(candidates.size()), candidates.data(), &num_candidates);
+      if (status == CUBLAS_STATUS_NOT_SUPPORTED) continue;  // no candidates
+      Check(status, "cublasLtMatmulAlgoGetHeuristic");
+      for (int i = 0; i < num_candidates; ++i, ++num_tried) {
+        if (candidates[i].state == CUBLAS_STATUS_SUCCESS && Suits(operation, args, candidates[i].algo)) {
+          return candidates[i].algo;
+        }
       }
     }
     throw DeviceError(absl::StrCat("no algorithm of ", kLibrary, " keeps rows apart for a weight [", args.num_out, "][",
-                                   args.num_in, "]; of ", num_candidates, " none suits"));
+                                   args.num_in, "]: none of ", num_tried, " suits"));
   }
 
   bool Suits(cublasLtMatmulDesc_t operation, const MatMulArgs& args, const cublasLtMatmulAlgo_t& algorithm) const {
