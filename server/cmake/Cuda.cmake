@@ -34,6 +34,9 @@ endif()
 # CMake's probe of the compiler links a program: the wheel keeps its libraries in lib/, where nvcc looks in lib64/.
 set(ENV{LIBRARY_PATH} "${wheel_cuda}/lib:$ENV{LIBRARY_PATH}")
 enable_language(CUDA)
+if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 13)
+  message(FATAL_ERROR "${PREFSCORE_NVCC} is of CUDA ${CMAKE_CUDA_COMPILER_VERSION}; the torch wheel is built for CUDA 13")
+endif()
 foreach(dialect STANDARD EXTENSION)  # CMake 3.25 does not know that nvcc has C++20
   set(CMAKE_CUDA20_${dialect}_COMPILE_OPTION "-std=c++20")
 endforeach()

@@ -45,11 +45,10 @@ __global__ void __launch_bounds__(kLanes) ActivateKernel(const kernels::Activate
 }
 
 template <typename Element, int kCount>
-void Launch(const kernels::ActivateArgs& args, cudaStream_t stream) {
+void LaunchFor(const kernels::ActivateArgs& args, cudaStream_t stream) {
   const std::int64_t blocks_per_row = CeilDivide(args.width, kLanes * kCount);
   const auto launch = [&](auto kernel) {
-    kernel<<<GridSize(args.num_rows * blocks_per_row), kLanes, 0, stream>>>(args,
-                                                                           static_cast<unsigned>(blocks_per_row));
+    Launch(kernel, args.num_rows * blocks_per_row, kLanes, 0, stream, args, static_cast<unsigned>(blocks_per_row));
   };
   switch (args.activation) {
     case kernels::Activation::kSilu:
@@ -74,9 +73,9 @@ void Activate(const kernels::ActivateArgs& args, cudaStream_t stream) {
                       IsAligned(static_cast<const Element*>(args.out), args.width, kCount) &&
                       IsAligned(args.gate_bias, 0, kQuad) && IsAligned(args.up_bias, 0, kQuad);
     if (wide) {
-      Launch<Element, kCount>(args, stream);
+      LaunchFor<Element, kCount>(args, stream);
     } else {
-      Launch<Element, 1>(args, stream);
+      LaunchFor<Element, 1>(args, stream);
     }
   });
 }

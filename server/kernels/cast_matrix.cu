@@ -42,9 +42,8 @@ void CastMatrix(const kernels::CastMatrixArgs& args, cudaStream_t stream) {
   if (args.num_rows == 0 || args.num_columns == 0) return;
   WithElement(args.type, [&]<typename Element>(Element) {
     const std::int64_t tiles_per_row = CeilDivide(args.num_columns, kTile);
-    CastMatrixKernel<Element>
-        <<<GridSize(CeilDivide(args.num_rows, kTile) * tiles_per_row), dim3(kTile, kTileRows), 0, stream>>>(
-            args, tiles_per_row);
+    Launch(CastMatrixKernel<Element>, CeilDivide(args.num_rows, kTile) * tiles_per_row, dim3(kTile, kTileRows), 0,
+           stream, args, tiles_per_row);
   });
 }
 

@@ -5,7 +5,9 @@
 #include <cuda_runtime.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "server/kernels/kernels.h"
 #include "server/kernels/row_lanes.h"
@@ -126,8 +128,21 @@ __device__ __forceinline__ float BlockMaximum(float value, float* scratch) {
 
 constexpr std::int64_t CeilDivide(std::int64_t value, std::int64_t by) { return (value + by - 1) / by; }
 
-// Grids have one dimension, whose limit is 2^31 - 1 blocks; the others end at 65535.
-inline unsigned GridSize(std::int64_t num_blocks) { return static_cast<unsigned>(num_blocks); }
+// What a launch asks for beyond a kernel's own shared memory; the kernel casts it.
+extern __shared__ __align__(16) unsigned char dynamic_shared_memory[];
+
+// Grids have one dimension, whose limit is 2^31 - 1 blocks; the others end at 65535. A failure shows in
+// cudaGetLastError.
+template <typename... Parameters>
+void Launch(void (*kernel)(Parameters...), std::int64_t num_blocks, dim3 lanes, std::size_t dynamic_shared_bytes,
+            cudaStream_t stream, std::type_identity_t<Parameters>... arguments) {
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3(static_cast<unsigned>(num_blocks));
+  config.blockDim = lanes;
+  config.dynamicSmemBytes = dynamic_shared_bytes;
+  config.stream = stream;
+  cudaLaunchKernelEx(&config, kernel, arguments...);
+}
 
 // function(element) with an element of the type as argument, to choose a template's instance.
 template <typename Function>

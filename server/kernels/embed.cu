@@ -37,8 +37,8 @@ void Embed(const kernels::EmbedArgs& args, cudaStream_t stream) {
                       IsAligned(static_cast<const Element*>(args.position_embedding), args.width, kQuad) &&
                       IsAligned(args.hidden, args.width, kQuad);
     const std::int64_t blocks_per_row = CeilDivide(args.width, kLanes * kQuad);
-    EmbedKernel<Element><<<GridSize(args.num_rows * blocks_per_row), kLanes, 0, stream>>>(
-        args, static_cast<unsigned>(blocks_per_row), wide);
+    Launch(EmbedKernel<Element>, args.num_rows * blocks_per_row, kLanes, 0, stream, args,
+           static_cast<unsigned>(blocks_per_row), wide);
   });
 }
 

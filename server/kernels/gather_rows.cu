@@ -17,16 +17,16 @@ __global__ void __launch_bounds__(kLanes)
 }
 
 template <typename Word>
-bool Launch(const kernels::GatherRowsArgs& args, cudaStream_t stream) {
+bool LaunchFor(const kernels::GatherRowsArgs& args, cudaStream_t stream) {
   if (!IsAligned(static_cast<const std::byte*>(args.source), args.row_bytes, sizeof(Word)) ||
       !IsAligned(static_cast<const std::byte*>(args.out), args.row_bytes, sizeof(Word))) {
     return false;
   }
   const std::int64_t words_per_row = args.row_bytes / static_cast<std::int64_t>(sizeof(Word));
   const std::int64_t blocks_per_row = CeilDivide(words_per_row, kLanes);
-  GatherRowsKernel<<<GridSize(args.num_rows * blocks_per_row), kLanes, 0, stream>>>(
-      static_cast<const Word*>(args.source), args.rows, words_per_row, static_cast<unsigned>(blocks_per_row),
-      static_cast<Word*>(args.out));
+  Launch(GatherRowsKernel<Word>, args.num_rows * blocks_per_row, kLanes, 0, stream,
+         static_cast<const Word*>(args.source), args.rows, words_per_row, static_cast<unsigned>(blocks_per_row),
+         static_cast<Word*>(args.out));
   return true;
 }
 
@@ -34,7 +34,7 @@ bool Launch(const kernels::GatherRowsArgs& args, cudaStream_t stream) {
 
 void GatherRows(const kernels::GatherRowsArgs& args, cudaStream_t stream) {
   if (args.num_rows == 0 || args.row_bytes == 0) return;
-  Launch<uint4>(args, stream) || Launch<std::uint32_t>(args, stream) || Launch<std::uint8_t>(args, stream);
+  LaunchFor<uint4>(args, stream) || LaunchFor<std::uint32_t>(args, stream) || LaunchFor<std::uint8_t>(args, stream);
 }
 
 }  // namespace prefscore::cuda

@@ -69,17 +69,16 @@ constexpr int kTargetLanes = 256;
 
 void HeadTile(const kernels::HeadTileArgs& args, cudaStream_t stream) {
   if (args.num_rows > 0) {
-    HeadTileKernel<<<GridSize(args.num_rows), kLogitLanes, 0, stream>>>(args,
-                                                                        IsAligned(args.logits, args.stride, kQuad));
+    Launch(HeadTileKernel, args.num_rows, kLogitLanes, 0, stream, args, IsAligned(args.logits, args.stride, kQuad));
   }
   if (args.num_targets > 0) {
-    TargetLogitsKernel<<<GridSize(CeilDivide(args.num_targets, kTargetLanes)), kTargetLanes, 0, stream>>>(args);
+    Launch(TargetLogitsKernel, CeilDivide(args.num_targets, kTargetLanes), kTargetLanes, 0, stream, args);
   }
 }
 
 void FinishLogProbs(const kernels::FinishLogProbsArgs& args, cudaStream_t stream) {
   if (args.num_targets == 0) return;
-  FinishLogProbsKernel<<<GridSize(CeilDivide(args.num_targets, kTargetLanes)), kTargetLanes, 0, stream>>>(args);
+  Launch(FinishLogProbsKernel, CeilDivide(args.num_targets, kTargetLanes), kTargetLanes, 0, stream, args);
 }
 
 }  // namespace prefscore::cuda

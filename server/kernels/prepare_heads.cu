@@ -110,7 +110,7 @@ __device__ __forceinline__ void PrepareItem(const kernels::PrepareHeadsArgs& arg
 template <typename Element, int kCount>
 __global__ void __launch_bounds__(kHeadLanes)
     PrepareHeadsKernel(const kernels::PrepareHeadsArgs args, int items_per_row, int rows_per_block) {
-  extern __shared__ NormScale scales[];  // one per head, or one
+  auto* scales = reinterpret_cast<NormScale*>(dynamic_shared_memory);  // one per head, or one
   __shared__ float scratch[2][kHeadLanes / kWarpLanes];
   const int local_row = rows_per_block > 1 ? static_cast<int>(threadIdx.x) / items_per_row : 0;
   const std::int64_t row = blockIdx.x * std::int64_t{rows_per_block} + local_row;
@@ -146,15 +146,15 @@ __global__ void __launch_bounds__(kHeadLanes)
 }
 
 template <typename Element, int kCount>
-void Launch(const kernels::PrepareHeadsArgs& args, cudaStream_t stream) {
+void LaunchFor(const kernels::PrepareHeadsArgs& args, cudaStream_t stream) {
   const std::int64_t half = args.cosines != nullptr ? args.half : 0;
   const std::int64_t items_per_row = args.num_heads * ((args.head_dim - half) / kCount);
   const bool has_norm = args.norm.weight != nullptr;
   const std::int64_t rows_per_block = has_norm ? 1 : std::max<std::int64_t>(1, kHeadLanes / items_per_row);
   const std::int64_t num_scales = !has_norm ? 0 : args.norm_whole_row ? 1 : args.num_heads;
-  PrepareHeadsKernel<Element, kCount>
-      <<<GridSize(CeilDivide(args.num_rows, rows_per_block)), kHeadLanes, num_scales * sizeof(NormScale), stream>>>(
-          args, static_cast<int>(items_per_row), static_cast<int>(rows_per_block));
+  Launch(PrepareHeadsKernel<Element, kCount>, CeilDivide(args.num_rows, rows_per_block), kHeadLanes,
+         num_scales * sizeof(NormScale), stream, args, static_cast<int>(items_per_row),
+         static_cast<int>(rows_per_block));
 }
 
 }  // namespace
@@ -170,9 +170,9 @@ void PrepareHeads(const kernels::PrepareHeadsArgs& args, cudaStream_t stream) {
                       IsAligned(args.norm.bias, 0, kQuad) && IsAligned(args.cosines, 0, kQuad) &&
                       IsAligned(args.sines, 0, kQuad);
     if (wide) {
-      Launch<Element, kCount>(args, stream);
+      LaunchFor<Element, kCount>(args, stream);
     } else {
-      Launch<Element, 1>(args, stream);
+      LaunchFor<Element, 1>(args, stream);
     }
   });
 }

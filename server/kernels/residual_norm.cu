@@ -110,7 +110,7 @@ void ResidualNorm(const kernels::ResidualNormArgs& args, cudaStream_t stream) {
     }
     const int lanes = kernels::RowLanes(args.width);
     const std::int64_t quads = CeilDivide(args.width, lanes * kQuad);
-    const auto launch = [&](auto kernel) { kernel<<<GridSize(args.num_rows), lanes, 0, stream>>>(args, wide); };
+    const auto launch = [&](auto kernel) { Launch(kernel, args.num_rows, lanes, 0, stream, args, wide); };
     if (quads <= 1) {
       launch(ResidualNormKernel<Element, 1>);
     } else if (quads <= 2) {

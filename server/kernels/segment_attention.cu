@@ -46,8 +46,7 @@ __global__ void __launch_bounds__(kLanes)
     SegmentAttentionKernel(const kernels::SegmentAttentionArgs args, unsigned query_blocks, bool wide) {
   using TilesType = Tiles<kDims, kQueries>;
   constexpr int kBlockQueries = kWarps * kQueries;
-  extern __shared__ __align__(16) unsigned char shared[];
-  auto& tiles = *reinterpret_cast<TilesType*>(shared);
+  auto& tiles = *reinterpret_cast<TilesType*>(dynamic_shared_memory);
 
   const int head = static_cast<int>(blockIdx.x / query_blocks % args.num_heads);
   const std::int64_t segment = blockIdx.x / query_blocks / args.num_heads;
@@ -153,7 +152,7 @@ __global__ void __launch_bounds__(kLanes)
 }
 
 template <typename Element, int kDims, int kQueries>
-void Launch(const kernels::SegmentAttentionArgs& args, cudaStream_t stream) {
+void LaunchFor(const kernels::SegmentAttentionArgs& args, cudaStream_t stream) {
   const auto kernel = SegmentAttentionKernel<Element, kDims, kQueries>;
   constexpr int kSharedBytes = sizeof(Tiles<kDims, kQueries>);
   // More than 48 KiB must be asked for; a failure shows as the launch's.
@@ -162,8 +161,8 @@ void Launch(const kernels::SegmentAttentionArgs& args, cudaStream_t stream) {
                     IsAligned(static_cast<const Element*>(args.keys), args.head_dim, kQuad) &&
                     IsAligned(static_cast<const Element*>(args.values), args.head_dim, kQuad);
   const std::int64_t query_blocks = CeilDivide(args.max_queries, kWarps * kQueries);
-  kernel<<<GridSize(args.num_segments * args.num_heads * query_blocks), kLanes, kSharedBytes, stream>>>(
-      args, static_cast<unsigned>(query_blocks), wide);
+  Launch(kernel, args.num_segments * args.num_heads * query_blocks, kLanes, kSharedBytes, stream, args,
+         static_cast<unsigned>(query_blocks), wide);
 }
 
 }  // namespace
@@ -172,17 +171,17 @@ void SegmentAttention(const kernels::SegmentAttentionArgs& args, cudaStream_t st
   if (args.num_segments == 0 || args.max_queries == 0) return;
   WithElement(args.type, [&]<typename Element>(Element) {
     if (args.head_dim <= 32) {
-      Launch<Element, 1, 8>(args, stream);
+      LaunchFor<Element, 1, 8>(args, stream);
     } else if (args.head_dim <= 64) {
-      Launch<Element, 2, 8>(args, stream);
+      LaunchFor<Element, 2, 8>(args, stream);
     } else if (args.head_dim <= 96) {
-      Launch<Element, 3, 8>(args, stream);
+      LaunchFor<Element, 3, 8>(args, stream);
     } else if (args.head_dim <= 128) {
-      Launch<Element, 4, 8>(args, stream);
+      LaunchFor<Element, 4, 8>(args, stream);
     } else if (args.head_dim <= 256) {
-      Launch<Element, 8, 4>(args, stream);
+      LaunchFor<Element, 8, 4>(args, stream);
     } else {
-      Launch<Element, 16, 2>(args, stream);
+      LaunchFor<Element, 16, 2>(args, stream);
     }
   });
 }

@@ -105,7 +105,7 @@ TEST_P(ActivateTest, MatchesTheFormula) {
 }
 
 TEST_P(ActivateTest, ManyRowsAndNone) {
-  const Case many{.type = ElementType::kBfloat16, .num_rows = 70'001, .width = 8};
+  const Case many{.type = ElementType::kBfloat16, .num_rows = kManyRows, .width = 8};
   ExpectExact(GetParam(), many);
   const Case none{.num_rows = 0};
   EXPECT_TRUE(RunCase(GetParam(), none, RandomInputs(none)).empty());

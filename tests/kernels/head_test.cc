@@ -152,10 +152,10 @@ TEST_P(HeadTest, LargeAndSmallLogits) {
 }
 
 TEST_P(HeadTest, ARowDependsOnItselfAlone) {
-  const Case many{.num_rows = 70'001, .vocab = 70};
+  const Case many{.num_rows = kManyRows, .vocab = 70};
   const std::vector<float> logits = RandomFloats(many.num_rows * many.vocab, 12.0f, 1);
   const Outputs all = RunCase(GetParam(), many, logits, SomeTargets(many));
-  for (const std::int64_t row : {std::int64_t{0}, std::int64_t{65'537}, many.num_rows - 1}) {
+  for (const std::int64_t row : {std::int64_t{0}, kManyRows / 2, many.num_rows - 1}) {
     Case alone = many;
     alone.num_rows = 1;
     const std::vector<float> one(logits.begin() + row * many.vocab, logits.begin() + (row + 1) * many.vocab);

@@ -52,7 +52,7 @@ TEST_P(EmbedTest, EveryBit) {
         ExpectExact(type, 5, width, /*has_positions=*/true, 27.75f, offset);
       }
     }
-    ExpectExact(type, 70'001, 8, /*has_positions=*/true, 1.0f, 0);
+    ExpectExact(type, kManyRows, 8, /*has_positions=*/true, 1.0f, 0);
     ExpectExact(type, 0, 8, /*has_positions=*/false, 1.0f, 0);
   }
 }
@@ -87,7 +87,7 @@ TEST_P(GatherRowsTest, EveryByte) {
   for (const std::int64_t row_bytes : {1, 2, 6, 12, 16, 100, 2048, 2064, 4100}) {
     for (const std::size_t offset : {0, 1, 2, 4, 8}) ExpectGathered(7, row_bytes, offset);
   }
-  ExpectGathered(70'001, 16, 0);
+  ExpectGathered(kManyRows, 16, 0);
   ExpectGathered(0, 16, 0);
 }
 

@@ -155,11 +155,11 @@ TEST_P(PrepareHeadsTest, MatchesTheFormula) {
 
 TEST_P(PrepareHeadsTest, ARowDependsOnItselfAlone) {
   for (const NormChoice norm : {NormChoice::kNone, NormChoice::kPerHead, NormChoice::kWholeRow}) {
-    const Case many{.type = ElementType::kBfloat16, .num_rows = 70'001, .num_heads = 2, .head_dim = 16, .half = 8,
+    const Case many{.type = ElementType::kBfloat16, .num_rows = kManyRows, .num_heads = 2, .head_dim = 16, .half = 8,
                     .norm = norm};
     const Inputs inputs = RandomInputs(many);
     const std::vector<float> all = RunCase(GetParam(), many, inputs);
-    for (const std::int64_t row : {std::int64_t{0}, std::int64_t{65'537}, many.num_rows - 1}) {
+    for (const std::int64_t row : {std::int64_t{0}, kManyRows / 2, many.num_rows - 1}) {
       Case alone = many;
       alone.num_rows = 1;
       Inputs one = inputs;

@@ -214,7 +214,7 @@ TEST_P(SegmentAttentionTest, NanReachesOnlyRowsThatSeeIt) {
 }
 
 TEST_P(SegmentAttentionTest, ManySegmentsAndNone) {
-  const Case many{.segments = std::vector<Length>(70'001, Length{1, 2}), .num_heads = 1, .head_dim = 4};
+  const Case many{.segments = std::vector<Length>(kManyRows, Length{1, 2}), .num_heads = 1, .head_dim = 4};
   const Inputs inputs = RandomInputs(many);
   ExpectNear(many.type, RunCase(GetParam(), many, inputs), Exact(many, inputs), 3e-6);
   const Case none{.segments = {}};

@@ -226,6 +226,13 @@ inline void ExpectNear(ElementType type, std::span<const float> values, std::spa
   }
 }
 
+// More than the second dimension of a grid goes to. The emulation has no such limit, and is slow.
+#ifdef PREFSCORE_CUDA_EMULATION
+inline constexpr std::int64_t kManyRows = 301;
+#else
+inline constexpr std::int64_t kManyRows = 70'001;
+#endif
+
 inline constexpr ElementType kElementTypes[] = {ElementType::kFloat32, ElementType::kBfloat16};
 
 }  // namespace prefscore::testing
