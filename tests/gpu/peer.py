@@ -6,9 +6,11 @@
 
 Two ways of scoring pairs with transformers, the better of which counts: as a DPO trainer does it (both completions as
 rows of a batch, logits of every position), and carefully (logits of completion tokens only). Both compute the prompt
-twice. Weights are random, of the architecture's own initialisation; attention is torch's (SDPA), flash where it chooses.
+twice. Weights are random, of the architecture's own initialisation; attention is flash-attn's where that is installed,
+else torch's (SDPA).
 """
 import argparse
+import importlib.util
 import json
 import statistics
 import sys
@@ -62,12 +64,17 @@ def product_tflops(device, rows, num_in, num_out, budget):
     return 2e-12 * runs * rows * num_in * num_out / median_seconds(device, budget, multiply)
 
 
+def attention_of(device):
+    has_flash = device.type == "cuda" and importlib.util.find_spec("flash_attn") is not None
+    return "flash_attention_2" if has_flash else "sdpa"
+
+
 def make_model(name, device):
     import transformers
 
     config_class, fields = CONFIGS[name]
     config = getattr(transformers, config_class)(max_position_embeddings=2048, **fields)
-    config._attn_implementation = "sdpa"
+    config._attn_implementation = attention_of(device)
     with torch.device(device):
         model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
     return model.eval()
@@ -147,6 +154,7 @@ def main():
         write()
         return 0
     result["transformers"] = transformers.__version__
+    result["attention"] = attention_of(device)
     for model in report["models"]:
         if "error" in model:
             continue

@@ -2,6 +2,7 @@
 #include "server/models/device/device_forward.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "server/models/numerics.h"
 #include "server/models/weight_reader.h"
@@ -154,8 +155,12 @@ class DeviceForward::Pass {
   }
 
  private:
+  // Sizes come in steps of a quarter of a power of two, so that batches of nearly one size find the memory that the
+  // device's allocator has kept of the last.
   DeviceBuffer Allocate(std::int64_t count, ElementType type) const {
-    return {device_, DeviceBuffer::Kind::kDevice, static_cast<std::size_t>(count * kernels::SizeOf(type))};
+    const auto num_bytes = static_cast<std::size_t>(count * kernels::SizeOf(type));
+    const std::size_t step = std::max<std::size_t>(std::bit_floor(num_bytes) / 4, 1);
+    return {device_, DeviceBuffer::Kind::kDevice, (num_bytes + step - 1) / step * step};
   }
 
   void MatMul(const void* x, const void* weight, std::int64_t num_in, std::int64_t num_out, ElementType out_type,
