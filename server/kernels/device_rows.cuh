@@ -131,13 +131,16 @@ constexpr std::int64_t CeilDivide(std::int64_t value, std::int64_t by) { return 
 // What a launch asks for beyond a kernel's own shared memory; the kernel casts it.
 extern __shared__ __align__(16) unsigned char dynamic_shared_memory[];
 
-// Grids have one dimension, whose limit is 2^31 - 1 blocks; the others end at 65535. A failure shows in
-// cudaGetLastError.
+// Grids have one dimension, whose limit is 2^31 - 1 blocks; the others end at 65535. A number of blocks that cannot be,
+// such as kRefused, fails as cudaErrorInvalidConfiguration; a failure shows in cudaGetLastError.
+inline constexpr std::int64_t kRefused = -1;
+inline constexpr std::int64_t kMaxBlocks = 0x7FFFFFFF;
+
 template <typename... Parameters>
 void Launch(void (*kernel)(Parameters...), std::int64_t num_blocks, dim3 lanes, std::size_t dynamic_shared_bytes,
             cudaStream_t stream, std::type_identity_t<Parameters>... arguments) {
   cudaLaunchConfig_t config{};
-  config.gridDim = dim3(static_cast<unsigned>(num_blocks));
+  config.gridDim = dim3(num_blocks < 0 || num_blocks > kMaxBlocks ? 0 : static_cast<unsigned>(num_blocks));
   config.blockDim = lanes;
   config.dynamicSmemBytes = dynamic_shared_bytes;
   config.stream = stream;

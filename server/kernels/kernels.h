@@ -53,6 +53,7 @@ struct EmbedArgs {
 // The seam between two branches of the decoder, whatever the norms' placement:
 //   hidden += branch_norm(branch + branch_bias)      where there is a branch
 //   normalized = round(next_norm(hidden))
+// Rows wider than kMaxRowWidth (row_lanes.h) are refused: the launch fails.
 struct ResidualNormArgs {
   ElementType type = ElementType::kFloat32;  // of `normalized`
   float* hidden = nullptr;                   // [num_rows][width], updated in place
@@ -113,6 +114,7 @@ struct ActivateArgs {
 // Attention of segments, each its own sequence of queries over its own keys, causal from the bottom right: query i of a
 // segment with q queries and k keys sees keys [max(0, i + k - q - window + 1), i + k - q]. Scores, softmax and sums in
 // fp32, keys in ascending order. query head h reads key head h / (num_heads / num_kv_heads).
+// Heads larger than kMaxHeadDim (row_lanes.h) are refused: the launch fails.
 struct SegmentAttentionArgs {
   ElementType type = ElementType::kFloat32;
   const void* queries = nullptr;                // elements [query rows][num_heads * head_dim]

@@ -110,7 +110,8 @@ void ResidualNorm(const kernels::ResidualNormArgs& args, cudaStream_t stream) {
     }
     const int lanes = kernels::RowLanes(args.width);
     const std::int64_t quads = CeilDivide(args.width, lanes * kQuad);
-    const auto launch = [&](auto kernel) { Launch(kernel, args.num_rows, lanes, 0, stream, args, wide); };
+    const std::int64_t num_blocks = args.width <= kernels::kMaxRowWidth ? args.num_rows : kRefused;
+    const auto launch = [&](auto kernel) { Launch(kernel, num_blocks, lanes, 0, stream, args, wide); };
     if (quads <= 1) {
       launch(ResidualNormKernel<Element, 1>);
     } else if (quads <= 2) {

@@ -161,8 +161,9 @@ void LaunchFor(const kernels::SegmentAttentionArgs& args, cudaStream_t stream) {
                     IsAligned(static_cast<const Element*>(args.keys), args.head_dim, kQuad) &&
                     IsAligned(static_cast<const Element*>(args.values), args.head_dim, kQuad);
   const std::int64_t query_blocks = CeilDivide(args.max_queries, kWarps * kQueries);
-  Launch(kernel, args.num_segments * args.num_heads * query_blocks, kLanes, kSharedBytes, stream, args,
-         static_cast<unsigned>(query_blocks), wide);
+  const std::int64_t num_blocks =
+      args.head_dim <= kernels::kMaxHeadDim ? args.num_segments * args.num_heads * query_blocks : kRefused;
+  Launch(kernel, num_blocks, kLanes, kSharedBytes, stream, args, static_cast<unsigned>(query_blocks), wide);
 }
 
 }  // namespace

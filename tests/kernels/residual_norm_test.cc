@@ -194,6 +194,16 @@ PREFSCORE_INSTANTIATE_KERNEL_TEST(ResidualNormTest);
 
 class ResidualNormTwinTest : public TwinTest {};
 
+#ifdef PREFSCORE_CUDA
+TEST_F(ResidualNormTwinTest, ARowThatIsTooWideFailsToLaunch) {
+  kernels::ResidualNormArgs args;
+  args.num_rows = 1;
+  args.width = kernels::kMaxRowWidth + 1;
+  cuda::ResidualNorm(args, nullptr);
+  EXPECT_EQ(cudaGetLastError(), cudaErrorInvalidConfiguration);
+}
+#endif
+
 TEST_F(ResidualNormTwinTest, SameBits) {
   for (const Case& test : AllCases()) {
     SCOPED_TRACE(test.width);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <numeric>
 
+#include "server/kernels/row_lanes.h"
 #include "tests/testing/kernel_backend.h"
 
 namespace prefscore {
@@ -224,6 +225,14 @@ TEST_P(SegmentAttentionTest, ManySegmentsAndNone) {
 PREFSCORE_INSTANTIATE_KERNEL_TEST(SegmentAttentionTest);
 
 class SegmentAttentionTwinTest : public TwinTest {};
+
+#ifdef PREFSCORE_CUDA
+TEST_F(SegmentAttentionTwinTest, AHeadThatIsTooLargeFailsToLaunch) {
+  cuda::SegmentAttention({.num_segments = 1, .max_queries = 1, .num_heads = 1, .num_kv_heads = 1,
+                          .head_dim = kernels::kMaxHeadDim + 1}, nullptr);
+  EXPECT_EQ(cudaGetLastError(), cudaErrorInvalidConfiguration);
+}
+#endif
 
 TEST_F(SegmentAttentionTwinTest, SameBits) {
   for (const Case& test : AllCases()) {
