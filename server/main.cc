@@ -23,7 +23,9 @@ namespace {
 
 absl::StatusOr<HostedModel> Load(const ModelFolder& folder, const ServerConfig& config) {
   HostedModel model{.name = folder.name, .lm = nullptr, .tokenizer = nullptr};
-  ASSIGN_OR_RETURN(model.lm, LoadModel(folder.folder, {.dtype = config.dtype, .num_threads = config.num_threads}));
+  ASSIGN_OR_RETURN(model.lm, LoadModel(folder.folder, {.dtype = config.dtype,
+                                                      .num_threads = config.num_threads,
+                                                      .device = config.device}));
   if (!std::filesystem::exists(std::filesystem::path(folder.folder) / "tokenizer.json")) return model;  // ids only
   TokenizerOptions options;
   options.max_text_bytes = config.limits.max_text_bytes;

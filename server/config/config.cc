@@ -8,6 +8,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "server/util/device_name.h"
 #include "server/util/status_macros.h"
 
 namespace prefscore {
@@ -72,7 +73,7 @@ void AddFlags(CLI::App& app, ServerConfig& config, RawFlags& raw) {
   app.add_option("--metrics-listen", config.metrics_listen,
                  "Where /metrics is served over HTTP; port 0 takes a free one, \"\" serves none")
       ->type_name("HOST:PORT");
-  app.add_option("--device", config.device, "Where models run: auto or cpu")->type_name("DEVICE");
+  app.add_option("--device", config.device, "Where models run: cpu, cuda:N, or auto, which is cuda:0 where there is one, else cpu")->type_name("DEVICE");
   app.add_option("--dtype", config.dtype, "Type of the weights in the forward pass: float32 or bfloat16")
       ->type_name("DTYPE");
   app.add_option("--threads", config.num_threads, "Threads of one forward pass; 0: one per core")->type_name("N");
@@ -93,6 +94,11 @@ absl::Status CheckOneOf(const std::string& flag, const std::string& value, std::
   std::string list;
   for (const char* name : known) absl::StrAppend(&list, list.empty() ? "" : ", ", name);
   return FlagError(flag, absl::StrCat("'", value, "' is not one of: ", list));
+}
+
+absl::Status CheckDevice(const std::string& device) {
+  if (device == "auto" || device == "cpu" || CudaIndexOf(device)) return absl::OkStatus();
+  return FlagError("--device", absl::StrCat("'", device, "' is not one of: auto, cpu, cuda:N"));
 }
 
 template <typename Number>
@@ -149,7 +155,7 @@ absl::Status Validate(const RawFlags& raw, ServerConfig& config) {
   RETURN_IF_ERROR(ResolveRole("reference", config.models, config.reference));
   RETURN_IF_ERROR(CheckAddress("--listen", config.listen));
   if (!config.metrics_listen.empty()) RETURN_IF_ERROR(CheckAddress("--metrics-listen", config.metrics_listen));
-  RETURN_IF_ERROR(CheckOneOf("--device", config.device, {"auto", "cpu"}));
+  RETURN_IF_ERROR(CheckDevice(config.device));
   RETURN_IF_ERROR(CheckOneOf("--dtype", config.dtype, {"float32", "bfloat16"}));
   RETURN_IF_ERROR(CheckRange("--threads", config.num_threads, 0, 1024));
   RETURN_IF_ERROR(CheckRange("--shutdown-grace", raw.shutdown_grace_seconds, 0.0, kMaxShutdownGraceSeconds));

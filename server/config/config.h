@@ -39,7 +39,7 @@ struct ServerConfig {
   std::string listen = "127.0.0.1:50051";
   std::string metrics_listen = "127.0.0.1:9464";  // empty: no metrics are served
 
-  std::string device = "auto";    // "auto" | "cpu"
+  std::string device = "auto";    // "auto" | "cpu" | "cuda:N"
   std::string dtype = "float32";  // "float32" | "bfloat16"
   int num_threads = 0;            // of one forward pass; 0: one per core
 

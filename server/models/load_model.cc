@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <system_error>
 #include <thread>
 #include <tuple>
@@ -13,10 +14,14 @@
 #include "absl/synchronization/mutex.h"
 #include "server/models/checkpoint.h"
 #include "server/models/decoder.h"
+#include "server/models/device/cuda/cuda_device.h"
+#include "server/models/device/device_decoder.h"
+#include "server/models/device/host_device.h"
 #include "server/models/digest.h"
 #include "server/models/hf_config.h"
 #include "server/models/hf_weights.h"
 #include "server/models/strict_json.h"
+#include "server/util/device_name.h"
 #include "server/util/status_macros.h"
 
 namespace prefscore {
@@ -25,7 +30,7 @@ namespace {
 // The models that are alive in this process, so that a policy and a reference with the same weights are one.
 class LiveModels {
  public:
-  using Key = std::tuple<std::string, std::string, int>;  // digest, dtype, threads
+  using Key = std::tuple<std::string, std::string, int, const Device*>;  // digest, dtype, threads
 
   // The live model of `key`, or what `make` returns. One at a time: two loads of one model must not both make it.
   template <typename Make>
@@ -46,6 +51,18 @@ absl::Status InFolder(const std::filesystem::path& folder, const absl::Status& s
   return absl::Status(status.code(), absl::StrCat(folder.string(), ": ", std::string(status.message())));
 }
 
+// Null: the CPU.
+absl::StatusOr<std::shared_ptr<Device>> OpenDevice(const std::string& name) {
+  if (name == "cpu") return nullptr;
+  if (name == "host") return MakeHostDevice();
+  if (name == "auto") {
+    auto device = OpenCudaDevice(0);
+    return device.ok() ? *std::move(device) : nullptr;
+  }
+  if (const std::optional<int> index = CudaIndexOf(name)) return OpenCudaDevice(*index);
+  return absl::InvalidArgumentError(absl::StrCat("device = '", name, "'; expected auto, cpu or cuda:N, as in cuda:0"));
+}
+
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<const CausalLm>> LoadModel(const std::filesystem::path& folder,
@@ -56,6 +73,8 @@ absl::StatusOr<std::shared_ptr<const CausalLm>> LoadModel(const std::filesystem:
   }
   const int num_threads = options.num_threads > 0 ? options.num_threads
                                                   : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+
+  ASSIGN_OR_RETURN(const std::shared_ptr<Device> device, OpenDevice(options.device));
 
   std::error_code ignored;
   if (!std::filesystem::is_directory(folder, ignored)) {
@@ -72,7 +91,8 @@ absl::StatusOr<std::shared_ptr<const CausalLm>> LoadModel(const std::filesystem:
   absl::StatusOr<std::string> digest = ModelDigest(config, weights->used, num_threads);
   if (!digest.ok()) return InFolder(folder, digest.status());
 
-  return live_models->GetOrMake({*digest, options.dtype, num_threads}, [&] {
+  return live_models->GetOrMake({*digest, options.dtype, num_threads, device.get()},
+                                [&]() -> absl::StatusOr<std::shared_ptr<const CausalLm>> {
     ModelInfo info;
     info.architecture = config.architecture;
     info.digest = *digest;
@@ -80,7 +100,14 @@ absl::StatusOr<std::shared_ptr<const CausalLm>> LoadModel(const std::filesystem:
     for (const SafetensorsEntry* tensor : weights->used) info.num_parameters += NumElements(*tensor);
     info.vocab_size = config.vocab_size;
     info.max_context_tokens = config.max_context_tokens;
-    auto model = MakeDecoder(config, weights->views, options.dtype, num_threads, std::move(info), checkpoint);
+    std::shared_ptr<const CausalLm> model;
+    if (device != nullptr) {
+      ASSIGN_OR_RETURN(model, MakeDeviceDecoder(device, config, weights->views, options.dtype, num_threads,
+                                                std::move(info)));
+    } else {
+      ASSIGN_OR_RETURN(model,
+                       MakeDecoder(config, weights->views, options.dtype, num_threads, std::move(info), checkpoint));
+    }
     checkpoint->DropPages();  // the decoder has packed nearly all of them
     return model;
   });

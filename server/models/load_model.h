@@ -13,13 +13,16 @@ namespace prefscore {
 
 struct LoadModelOptions {
   std::string dtype = "float32";  // "float32" | "bfloat16": type of the weights in the forward pass
-  int num_threads = 0;            // threads of one forward pass; 0: one per core
+  int num_threads = 0;            // threads of one forward pass, on a GPU of loading alone; 0: one per core
+  // "cpu" | "cuda:N" | "auto": cuda:0 where this build and machine have it, else cpu | "host": what runs on a GPU, on
+  // the CPU, slowly, for tests.
+  std::string device = "cpu";
 };
 
 // Loads config.json and model.safetensors (or shards with an index). Every fault of the folder is an error whose
 // message names the file and the field or tensor: NOT_FOUND (missing file), INVALID_ARGUMENT (malformed or
-// contradictory), UNIMPLEMENTED (well-formed, but not supported). Folders with the same weights and config, dtype and
-// threads share one model in memory as long as it is alive.
+// contradictory), UNIMPLEMENTED (well-formed, but not supported), FAILED_PRECONDITION (no such device here). Folders with
+// the same weights and config, device, dtype and threads share one model in memory as long as it is alive.
 absl::StatusOr<std::shared_ptr<const CausalLm>> LoadModel(const std::filesystem::path& folder,
                                                           const LoadModelOptions& options);
 

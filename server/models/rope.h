@@ -31,6 +31,9 @@ class RopeTable {
   // Rotates the first rotary_dim values of a head.
   void Rotate(std::int64_t position, float* head) const;
 
+  const Matrix<float>& cosines() const { return cosines_; }  // [num_positions][rotary_dim / 2]
+  const Matrix<float>& sines() const { return sines_; }
+
  private:
   std::int64_t half_;
   Matrix<float> cosines_;  // [num_positions][half]

@@ -106,7 +106,11 @@ TEST(ConfigTest, ModelsMustBeNamedFolders) {
 TEST(ConfigTest, ErrorsNameFlagValueAndLimit) {
   EXPECT_THAT(ErrorOf(ParseWithModels({"--dtype", "int8"})),
               AllOf(HasSubstr("--dtype"), HasSubstr("'int8'"), HasSubstr("float32, bfloat16")));
-  EXPECT_THAT(ErrorOf(ParseWithModels({"--device", "tpu"})), AllOf(HasSubstr("--device"), HasSubstr("auto, cpu")));
+  for (const char* device : {"tpu", "cuda", "cuda:", "cuda:-1", "cuda:01", "cuda:1x", "cuda:99999999999"}) {
+    EXPECT_THAT(ErrorOf(ParseWithModels({"--device", device})),
+                AllOf(HasSubstr("--device"), HasSubstr("auto, cpu, cuda:N")));
+  }
+  EXPECT_EQ(ParseWithModels({"--device", "cuda:1"})->config.device, "cuda:1");
   EXPECT_THAT(ErrorOf(ParseWithModels({"--listen", "nowhere"})), AllOf(HasSubstr("--listen"), HasSubstr("'nowhere'")));
   EXPECT_THAT(ErrorOf(ParseWithModels({"--listen", "h:65536"})), HasSubstr("[0, 65535]"));
   EXPECT_THAT(ErrorOf(ParseWithModels({"--metrics-listen", ":1"})), HasSubstr("--metrics-listen"));

@@ -137,6 +137,18 @@ TEST_F(LoadModelTest, SaysWhatItLoaded) {
   EXPECT_EQ(model->info().num_parameters, 2 * kVocab * kHidden + kLayers * layer + kHidden);
 }
 
+TEST_F(LoadModelTest, RefusesADeviceThatIsNotHere) {
+  const auto folder = Write();
+  const auto status_on = [&](const std::string& device) {
+    return LoadModel(folder, {.num_threads = 2, .device = device}).status();
+  };
+  EXPECT_EQ(status_on("tpu").code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status_on("tpu").message()), HasSubstr("'tpu'; expected auto, cpu or cuda:N"));
+  EXPECT_EQ(status_on("cuda:99").code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status_on("cuda:99").message()), HasSubstr("'cuda:99'"));
+  EXPECT_TRUE(status_on("auto").ok());
+}
+
 TEST_F(LoadModelTest, ScoresTheSameFromOneFileAndFromShards) {
   const PromptGroup group{{1, 2, 3}, {{4, 5}, {6}}};
   const PromptGroup* groups[] = {&group};

@@ -3,9 +3,12 @@
 
 transformers scores each prompt + completion alone; the engine scores groups that share their prompts. transformers' own
 float32 run on the same ids is the yardstick of the error.
+
+PREFSCORE_TEST_DEVICE=cuda:0 (or host) compares what runs on a GPU.
 """
 import copy
 import json
+import os
 import subprocess
 
 import pytest
@@ -27,7 +30,8 @@ def engine_logps(build_dir):
 
     def run(folder, groups, dtype="float32"):
         lines = [json.dumps({"prompt": prompt, "completions": completions}) for prompt, completions in groups]
-        done = subprocess.run([build_dir / "tests/score_ids", folder, "--dtype", dtype],
+        device = os.environ.get("PREFSCORE_TEST_DEVICE", "cpu")
+        done = subprocess.run([build_dir / "tests/score_ids", folder, "--device", device, "--dtype", dtype],
                               input="\n".join(lines) + "\n", capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         rows = [json.loads(line) for line in done.stdout.splitlines()]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Scores token ids under one model folder, for tests from outside.
 //
-//   score_ids FOLDER [--dtype float32|bfloat16] [--threads N] [--batch N] < lines > results
+//   score_ids FOLDER [--device cpu|cuda:N|host] [--dtype float32|bfloat16] [--threads N] [--batch N] < lines > results
 //
 // A line is {"prompt": [ids], "completions": [[ids], ...]}, its result {"token_logps": [[...], ...]} with 17
 // significant digits or {"error": "..."}; --batch lines share one forward pass, and a fault of one is the error of all.
@@ -55,6 +55,8 @@ int Main(int argc, char** argv) {
     const bool has_value = i + 1 < argc;
     if (argument == "--dtype" && has_value) {
       options.dtype = argv[++i];
+    } else if (argument == "--device" && has_value) {
+      options.device = argv[++i];
     } else if (argument == "--threads" && has_value) {
       options.num_threads = std::atoi(argv[++i]);
     } else if (argument == "--batch" && has_value) {
