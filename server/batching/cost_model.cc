@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstddef>
 #include <optional>
 #include <set>
 #include <utility>
@@ -13,7 +14,10 @@ namespace {
 
 constexpr int kNumTerms = 4;
 constexpr double kSmallestPivot = 1e-9;  // of a normal matrix whose diagonal is 1: below, terms cannot be told apart
+constexpr double kSmallestGain = 1e-9;   // of the error: less is rounding, and the set tried first will do
 constexpr double kMemory = 0.9;          // what a batch leaves of the weight of those before it
+constexpr std::size_t kMaxRecent = 32;   // passes of a model that its fit rests on, beside the probes
+constexpr int kBatchesPerFit = 8;
 constexpr double kMinCorrection = 0.05;
 constexpr double kMaxCorrection = 20;
 
@@ -101,7 +105,7 @@ CostCoefficients FitCost(std::span<const CostSample> samples) {
     const auto solution = Solve(rows, columns);
     if (!solution || *std::min_element(solution->begin(), solution->end()) < 0) continue;
     const double error = SquaredError(rows, *solution);
-    if (error < least_error) {
+    if (error < least_error - kSmallestGain) {
       least_error = error;
       best = *solution;
     }
@@ -109,27 +113,31 @@ CostCoefficients FitCost(std::span<const CostSample> samples) {
   return {best[0], best[1], best[2], best[3]};
 }
 
-void CostModel::SetCoefficients(ModelKey model, const CostCoefficients& coefficients) {
-  coefficients_[model] = coefficients;
+void CostModel::SetProbes(ModelKey model, std::vector<CostSample> probes) {
+  Samples& samples = models_[model];
+  samples.probes = std::move(probes);
+  Fit(samples);
+}
+
+void CostModel::Fit(Samples& samples) {
+  std::vector<CostSample> all = samples.probes;
+  all.insert(all.end(), samples.recent.begin(), samples.recent.end());
+  samples.fit = FitCost(all);
+  samples.num_since_fit = 0;
+  // The fit explains what was measured so far.
+  recent_predicted_seconds_ = recent_measured_seconds_;
   correction_ = 1;
-  recent_measured_seconds_ = recent_predicted_seconds_ = 0;
 }
 
 double CostModel::MarginalSeconds(std::span<const ModelWork> works) const {
   double seconds = 0;
-  for (const ModelWork& work : works) {
-    const auto found = coefficients_.find(work.model);
-    if (found != coefficients_.end()) seconds += found->second.MarginalSeconds(work.work);
-  }
+  for (const ModelWork& work : works) seconds += CoefficientsOf(work.model).MarginalSeconds(work.work);
   return correction_ * seconds;
 }
 
 double CostModel::FixedSeconds(std::span<const ModelKey> models) const {
   double seconds = 0;
-  for (const ModelKey model : models) {
-    const auto found = coefficients_.find(model);
-    if (found != coefficients_.end()) seconds += found->second.seconds_per_forward;
-  }
+  for (const ModelKey model : models) seconds += CoefficientsOf(model).seconds_per_forward;
   return correction_ * seconds;
 }
 
@@ -140,23 +148,32 @@ double CostModel::Seconds(std::span<const ModelWork> works) const {
   return MarginalSeconds(works) + FixedSeconds(distinct);
 }
 
-void CostModel::Observe(std::span<const ModelWork> works, double seconds) {
-  if (!(seconds > 0)) return;
-  const double known_seconds = Seconds(works);
-  std::int64_t unknown_tokens = 0;
-  for (const ModelWork& work : works) {
-    if (!coefficients_.contains(work.model)) unknown_tokens += work.work.num_tokens;
+CostCoefficients CostModel::CoefficientsOf(ModelKey model) const {
+  const auto found = models_.find(model);
+  return found == models_.end() ? CostCoefficients{} : found->second.fit;
+}
+
+void CostModel::Observe(std::span<const ModelWork> works, std::span<const PassTime> passes) {
+  const double predicted = Seconds(works) / correction_;
+  double measured = 0;
+  for (const PassTime& pass : passes) measured += pass.seconds;
+  if (!(measured > 0)) return;
+  if (predicted > 0) {
+    recent_measured_seconds_ = kMemory * recent_measured_seconds_ + measured;
+    recent_predicted_seconds_ = kMemory * recent_predicted_seconds_ + predicted;
+    correction_ = std::clamp(recent_measured_seconds_ / recent_predicted_seconds_, kMinCorrection, kMaxCorrection);
   }
-  if (unknown_tokens > 0) {
-    const double rest = std::max(seconds - known_seconds, 0.0);
-    const CostCoefficients first{.seconds_per_token = rest / static_cast<double>(unknown_tokens) / correction_};
-    for (const ModelWork& work : works) coefficients_.try_emplace(work.model, first);
-    return;
+  for (const PassTime& pass : passes) {
+    CostSample sample{.work = {}, .seconds = pass.seconds};
+    for (const ModelWork& work : works) {
+      if (work.model == pass.model) sample.work += work.work;
+    }
+    Samples& samples = models_[pass.model];
+    samples.recent.push_back(sample);
+    if (samples.recent.size() > kMaxRecent) samples.recent.pop_front();
+    const bool is_new = samples.probes.empty() && samples.recent.size() == 1;
+    if (is_new || ++samples.num_since_fit == kBatchesPerFit) Fit(samples);
   }
-  if (!(known_seconds > 0)) return;
-  recent_measured_seconds_ = kMemory * recent_measured_seconds_ + seconds;
-  recent_predicted_seconds_ = kMemory * recent_predicted_seconds_ + known_seconds / correction_;
-  correction_ = std::clamp(recent_measured_seconds_ / recent_predicted_seconds_, kMinCorrection, kMaxCorrection);
 }
 
 }  // namespace prefscore

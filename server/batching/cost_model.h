@@ -4,11 +4,14 @@
 //   seconds = a * tokens + b * attended positions + c * head rows + d
 //
 // a is the matrix products, b the attention, c the language-model head, d what every pass of a model costs (reading its
-// weights, launching its work). The four are fitted per model from timed passes and never negative; since a machine's
-// speed changes, one factor for all models follows measured over predicted seconds. Plain arithmetic, no clock.
+// weights, launching its work). The four are never negative. They are fitted per model from probes, which differ in shape,
+// and from recent passes, which are of the size that matters; since a machine's speed changes, one factor for all models
+// follows measured over predicted seconds meanwhile. Plain arithmetic, no clock.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <span>
 #include <vector>
@@ -53,10 +56,19 @@ struct ModelWork {
   ForwardWork work;
 };
 
+// A pass over a batch that was timed.
+struct PassTime {
+  ModelKey model = nullptr;
+  double seconds = 0;
+};
+
 // Not thread-safe.
 class CostModel {
  public:
-  void SetCoefficients(ModelKey model, const CostCoefficients& coefficients);
+  // Passes made to tell the terms apart; they stay. At least one.
+  void SetProbes(ModelKey model, std::vector<CostSample> probes);
+  // A batch of this work took these passes.
+  void Observe(std::span<const ModelWork> works, std::span<const PassTime> passes);
 
   // Of one pass per model that occurs. 0 where nothing is known yet of a model.
   double Seconds(std::span<const ModelWork> works) const;
@@ -65,16 +77,24 @@ class CostModel {
   // The rest: of one pass of each of these models.
   double FixedSeconds(std::span<const ModelKey> models) const;
 
-  // A batch took `seconds`. Moves the factor; models without coefficients get seconds per token from it.
-  void Observe(std::span<const ModelWork> works, double seconds);
-
-  // Measured over predicted seconds of recent batches, large ones counting more; 1 at first.
+  // Without the correction; all 0 where nothing is known yet.
+  CostCoefficients CoefficientsOf(ModelKey model) const;
+  // Measured over predicted seconds since the last fit, recent and large batches counting more.
   double correction() const { return correction_; }
 
  private:
-  std::map<ModelKey, CostCoefficients> coefficients_;
+  struct Samples {
+    std::vector<CostSample> probes;
+    std::deque<CostSample> recent;
+    CostCoefficients fit;
+    int num_since_fit = 0;
+  };
+
+  void Fit(Samples& samples);
+
+  std::map<ModelKey, Samples> models_;
   double correction_ = 1;
-  double recent_measured_seconds_ = 0;   // decaying sums
+  double recent_measured_seconds_ = 0;  // decaying sums
   double recent_predicted_seconds_ = 0;
 };
 

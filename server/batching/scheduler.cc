@@ -211,14 +211,10 @@ bool Scheduler::HasRoom(Priority priority) const {
   return admission_.HasRoom(priority);
 }
 
-void Scheduler::SetCost(ModelKey model, const CostCoefficients& coefficients) {
+CostCoefficients Scheduler::SetProbes(ModelKey model, std::vector<CostSample> probes) {
   absl::MutexLock lock(&mutex_);
-  cost_.SetCoefficients(model, coefficients);
-}
-
-double Scheduler::cost_correction() const {
-  absl::MutexLock lock(&mutex_);
-  return cost_.correction();
+  cost_.SetProbes(model, std::move(probes));
+  return cost_.CoefficientsOf(model);
 }
 
 bool Scheduler::Drain(absl::Duration grace) {
@@ -255,7 +251,7 @@ std::optional<Refusal> Scheduler::CheckDeadline(Priority priority, absl::Time de
   if (now - last_measured_ > kMaxPredictionAge) return std::nullopt;
   const double in_flight = SecondsLeftInFlight(now);
   const double ahead = queue_.SecondsAhead(priority);
-  const double own = cost_.Seconds(WorkOf(jobs));
+  const double own = jobs.empty() ? 0 : cost_.Seconds(WorkOf(jobs));
   if (in_flight + ahead + own <= allowed) return std::nullopt;
   return Refusal{RefusalReason::kDeadline,
                  absl::StrCat("the deadline cannot be met: predicted are ", in_flight + ahead + own,
@@ -325,7 +321,7 @@ void Scheduler::RunBatches() {
       AdmitParked(now);
     }
     const absl::Time start = options_.now();
-    runner_(batch);
+    const std::vector<PassTime> passes = runner_(batch);
     const absl::Duration duration = options_.now() - start;
     report.measured_seconds = absl::ToDoubleSeconds(duration);
     const bool is_probe = batch.front()->is_probe;
@@ -336,7 +332,7 @@ void Scheduler::RunBatches() {
 
     absl::MutexLock lock(&mutex_);
     if (duration > absl::ZeroDuration() && !is_probe) {
-      cost_.Observe(works, report.measured_seconds);
+      cost_.Observe(works, passes);
       seconds_per_token_ = report.measured_seconds / static_cast<double>(report.num_tokens);
       last_measured_ = start + duration;
     }

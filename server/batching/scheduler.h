@@ -91,8 +91,9 @@ class Ticket {
 // Thread-safe.
 class Scheduler {
  public:
-  // Computes a batch and sets each job's status. Called on the owner thread only.
-  using Runner = std::function<void(const std::vector<JobPtr>&)>;
+  // Computes a batch, sets each job's status and returns how long each model's pass took. Called on the owner thread
+  // only.
+  using Runner = std::function<std::vector<PassTime>(const std::vector<JobPtr>&)>;
 
   Scheduler(SchedulerOptions options, Runner runner, SchedulerObserver observer = {});
   // Stops admitting, fails what is queued with UNAVAILABLE, waits for the batch in flight. Drain first to finish all.
@@ -119,9 +120,8 @@ class Scheduler {
   // Whether a stream of this class should bring more now; otherwise once something of its own is done.
   bool HasRoom(Priority priority) const;
 
-  void SetCost(ModelKey model, const CostCoefficients& coefficients);
-  // Measured over predicted seconds.
-  double cost_correction() const;
+  // How long passes of a model took that were made to learn what it costs. Returns what follows.
+  CostCoefficients SetProbes(ModelKey model, std::vector<CostSample> probes);
 
   // Stops admitting (UNAVAILABLE) and waits until everything admitted is done or `grace` has passed.
   // Returns whether everything was done.

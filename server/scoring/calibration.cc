@@ -19,7 +19,7 @@ struct Shape {
 };
 
 // What tells the terms apart: next to nothing, rows, head rows, long prompts.
-constexpr Shape kShapes[] = {{1, 1}, {16, 1}, {1, 16}, {128, 1}, {32, 128}, {512, 1}};
+constexpr Shape kShapes[] = {{1, 1}, {48, 1}, {16, 16}, {128, 1}, {32, 128}, {512, 1}};
 constexpr std::size_t kNumNeededShapes = 3;
 constexpr int kMaxRounds = 5;  // over all shapes: the fastest of each counts, others were disturbed
 
@@ -45,6 +45,7 @@ class Calibration : public std::enable_shared_from_this<Calibration> {
     best_.assign(std::size(kShapes), {.work = {}, .seconds = std::numeric_limits<double>::infinity()});
     shape_idx_ = 0;
     round_ = 0;
+    is_warm_ = false;
     seconds_left_ = absl::ToDoubleSeconds(options_.budget) / static_cast<double>(models_.size());
     Probe();
   }
@@ -72,6 +73,7 @@ class Calibration : public std::enable_shared_from_this<Calibration> {
   void Measured(const GroupJob& probe) {
     const double seconds = absl::ToDoubleSeconds(probe.batch_duration);
     seconds_left_ -= seconds;
+    if (!std::exchange(is_warm_, true)) return Probe();  // the first pass touches memory for the first time
     CostSample& best = best_[shape_idx_];
     best.work = probe.work.front().work;
     best.seconds = std::min(best.seconds, seconds);
@@ -89,24 +91,22 @@ class Calibration : public std::enable_shared_from_this<Calibration> {
 
   bool IsNeeded() const { return round_ == 0 && shape_idx_ < kNumNeededShapes; }
 
-  CostCoefficients Fit() const {
+  std::vector<CostSample> Samples() const {
     std::vector<CostSample> samples;
     for (const CostSample& sample : best_) {
       if (sample.seconds < std::numeric_limits<double>::infinity()) samples.push_back(sample);
     }
-    return FitCost(samples);
+    return samples;
   }
 
   double CostOf(const ForwardWork& work) const {
-    const CostCoefficients cost = Fit();
+    const CostCoefficients cost = FitCost(Samples());
     return cost.seconds_per_forward + cost.MarginalSeconds(work);
   }
 
   void Finish() {
     const HostedModel& model = *models_[model_idx_++];
-    const CostCoefficients cost = Fit();
-    scheduler_.SetCost(model.lm.get(), cost);
-    options_.on_fitted(model, cost);
+    options_.on_fitted(model, scheduler_.SetProbes(model.lm.get(), Samples()));
     StartModel();
   }
 
@@ -116,6 +116,7 @@ class Calibration : public std::enable_shared_from_this<Calibration> {
   std::size_t model_idx_ = 0;
   std::size_t shape_idx_ = 0;
   int round_ = 0;
+  bool is_warm_ = false;
   double seconds_left_ = 0;
   std::vector<CostSample> best_;  // [kShapes]
 };

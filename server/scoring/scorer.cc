@@ -60,7 +60,15 @@ Scorer::Scorer(ScorerOptions options, ScorerObserver observer)
     : observer_(std::move(observer)),
       scheduler_(
           std::move(options.scheduler),
-          [this](const std::vector<JobPtr>& jobs) { RunGroupJobs(jobs, observer_.on_forward); }, observer_.scheduler),
+          [this](const std::vector<JobPtr>& jobs) {
+            std::vector<PassTime> passes;
+            RunGroupJobs(jobs, [&](const HostedModel& model, absl::Duration duration) {
+              passes.push_back({model.lm.get(), absl::ToDoubleSeconds(duration)});
+              observer_.on_forward(model, duration);
+            });
+            return passes;
+          },
+          observer_.scheduler),
       tokenizer_pool_(options.num_tokenizer_threads) {}
 
 // What the call may make the queue hold: exact for ids, by recent text for text.

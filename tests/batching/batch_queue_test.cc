@@ -39,6 +39,15 @@ std::vector<std::string> NamesOf(const std::vector<JobPtr>& jobs) {
   return names;
 }
 
+// Makes passes of kModel cost this, to float rounding.
+void SetCost(const CostCoefficients& cost, CostModel& model) {
+  std::vector<CostSample> probes;
+  for (const ForwardWork& work : {ForwardWork{1, 1, 1}, {100, 1, 1}, {1, 100, 1}, {1, 1, 100}}) {
+    probes.push_back({work, cost.seconds_per_forward + cost.MarginalSeconds(work)});
+  }
+  model.SetProbes(&kModel, probes);
+}
+
 class BatchQueueTest : public ::testing::Test {
  protected:
   void Push(const std::string& name, std::int64_t num_tokens, Priority priority = Priority::kInteractive) {
@@ -108,7 +117,7 @@ TEST_F(BatchQueueTest, PredictedTimeIsABudgetOnceItIsKnown) {
   Make({.max_tokens = 1000, .max_seconds = 1.0});
   for (const char* name : {"a", "b", "c", "d"}) Push(name, 10);
   EXPECT_THAT(Next(), ElementsAre("a", "b", "c", "d")) << "nothing is known yet";
-  cost_.SetCoefficients(&kModel, {.seconds_per_token = 0.02, .seconds_per_forward = 0.5});
+  SetCost({.seconds_per_token = 0.02, .seconds_per_forward = 0.5}, cost_);
   for (const char* name : {"a", "b", "c", "d"}) Push(name, 10);
   EXPECT_THAT(Next(), ElementsAre("a", "b")) << "0.5 + 2 * 0.2";
   EXPECT_THAT(Next(), ElementsAre("c", "d"));
@@ -185,13 +194,13 @@ TEST_F(BatchQueueTest, CancelledAndExpiredJobsLeaveAtOnce) {
 TEST_F(BatchQueueTest, SecondsAheadCountWhatGoesFirst) {
   Make({.max_tokens = 20, .bulk_share = 0.2});
   EXPECT_EQ(queue_->SecondsAhead(Priority::kInteractive), 0);
-  cost_.SetCoefficients(&kModel, {.seconds_per_token = 0.01, .seconds_per_forward = 1});
+  SetCost({.seconds_per_token = 0.01, .seconds_per_forward = 1}, cost_);
   for (int job = 0; job < 4; ++job) Push("i", 10);
-  EXPECT_NEAR(queue_->SecondsAhead(Priority::kInteractive), 0.4 + 2 * 1, 1e-9) << "two batches";
-  EXPECT_NEAR(queue_->SecondsAhead(Priority::kBulk), 2.4, 1e-9);
+  EXPECT_NEAR(queue_->SecondsAhead(Priority::kInteractive), 0.4 + 2 * 1, 1e-6) << "two batches";
+  EXPECT_NEAR(queue_->SecondsAhead(Priority::kBulk), 2.4, 1e-6);
   for (int job = 0; job < 10; ++job) Push("b", 10, Priority::kBulk);
-  EXPECT_NEAR(queue_->SecondsAhead(Priority::kInteractive), 2.4 * 1.25, 1e-9) << "bulk takes its fifth meanwhile";
-  EXPECT_NEAR(queue_->SecondsAhead(Priority::kBulk), 2.4 + 1 + 5, 1e-9);
+  EXPECT_NEAR(queue_->SecondsAhead(Priority::kInteractive), 2.4 * 1.25, 1e-6) << "bulk takes its fifth meanwhile";
+  EXPECT_NEAR(queue_->SecondsAhead(Priority::kBulk), 2.4 + 1 + 5, 1e-6);
   while (!queue_->FormBatch().empty()) {
   }
   EXPECT_EQ(queue_->SecondsAhead(Priority::kBulk), 0);
@@ -247,7 +256,7 @@ TEST(BatchQueuePropertyTest, NothingIsLostDoubledOrLate) {
             if (job->priority != batch.front()->priority) continue;
             EXPECT_GE(--left, 1) << "a job waits for ever";
           }
-          cost.Observe(works, 0.001 * static_cast<double>(num_tokens) * (1 + below(3)));
+          cost.Observe(works, std::vector<PassTime>{{&kModel, 0.001 * static_cast<double>(num_tokens) * (1 + below(3))}});
           break;
         }
         case 1:

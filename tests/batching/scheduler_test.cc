@@ -45,12 +45,12 @@ class SchedulerTest : public ::testing::Test {
       absl::MutexLock lock(&mutex_);
       refusals_.push_back(reason);
     };
-    scheduler_ = std::make_unique<Scheduler>(options, [this](const std::vector<JobPtr>& jobs) { Run(jobs); }, observer);
+    scheduler_ = std::make_unique<Scheduler>(options, [this](const std::vector<JobPtr>& jobs) { return Run(jobs); }, observer);
     ASSERT_TRUE(Submit({MakeJob("first", 1)}).ok());
     first_started_.WaitForNotification();
   }
 
-  void Run(const std::vector<JobPtr>& jobs) {
+  std::vector<PassTime> Run(const std::vector<JobPtr>& jobs) {
     if (!first_started_.HasBeenNotified()) {
       first_started_.Notify();
       release_first_.WaitForNotification();
@@ -63,6 +63,7 @@ class SchedulerTest : public ::testing::Test {
     }
     absl::MutexLock lock(&mutex_);
     batches_.push_back(names);
+    return {{&kModel, static_cast<double>(seconds_per_batch_)}};
   }
 
   std::shared_ptr<NamedJob> MakeJob(const std::string& name, std::int64_t num_tokens,
