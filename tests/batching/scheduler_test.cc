@@ -6,7 +6,9 @@
 #include <atomic>
 #include <memory>
 #include <optional>
+#include <random>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -365,6 +367,68 @@ TEST_F(SchedulerTest, DestructionFailsWhatIsQueued) {
   destroyer.join();
   EXPECT_EQ(DoneCode("first"), absl::StatusCode::kOk);
   EXPECT_EQ(DoneCode("a"), absl::StatusCode::kUnavailable);
+}
+
+// Calls and streams of both classes from several threads, some cancelled, some late: every job that was accepted is done
+// once, and nothing is left.
+TEST(SchedulerStressTest, EveryAcceptedJobIsDoneOnceWhateverHappens) {
+  SchedulerObserver observer;
+  std::array<std::atomic<std::int64_t>, 2> queued_tokens{};
+  observer.on_queue_changed = [&](Priority priority, std::int64_t, std::int64_t num_tokens) {
+    queued_tokens[static_cast<std::size_t>(priority)] = num_tokens;
+  };
+  Scheduler scheduler({.batch = {.max_tokens = 50}, .admission = {.max_queued_tokens = 2000, .max_queued_bytes = 50'000}},
+                      [](const std::vector<JobPtr>& jobs) {
+                        for (const JobPtr& job : jobs) job->status = absl::OkStatus();
+                        return std::vector<PassTime>{{&kModel, 1e-6}};
+                      },
+                      observer);
+  constexpr int kThreads = 4;
+  constexpr int kCallsPerThread = 2000;
+  std::atomic<std::int64_t> num_expected{0};
+  std::atomic<std::int64_t> num_done{0};
+  std::vector<std::thread> threads;
+  for (int thread = 0; thread < kThreads; ++thread) {
+    threads.emplace_back([&, thread] {
+      std::mt19937 random(thread);
+      for (int idx = 0; idx < kCallsPerThread; ++idx) {
+        const auto cancellation = std::make_shared<Cancellation>();
+        Arrival arrival{.priority = kPriorities[random() % 2], .fingerprint = random() % 100};
+        if (random() % 4 == 0) arrival.deadline = absl::Now() + absl::Microseconds(random() % 300);
+        arrival.cancellation = cancellation;
+        std::vector<JobPtr> jobs;
+        for (std::size_t n = 1 + random() % 4; n > 0; --n) {
+          auto job = std::make_shared<Job>();
+          job->priority = arrival.priority;
+          job->num_tokens = 1 + static_cast<std::int64_t>(random() % 60);
+          job->num_queued_bytes = static_cast<std::int64_t>(random() % 300);
+          job->work = {{&kModel, {.num_tokens = job->num_tokens}}};
+          job->deadline = arrival.deadline;
+          job->cancellation = cancellation;
+          job->done = [&num_done](const absl::Status&) { ++num_done; };
+          arrival.load += {job->num_tokens, job->num_queued_bytes};
+          jobs.push_back(std::move(job));
+        }
+        const auto submit = [&scheduler, &num_expected, jobs](absl::StatusOr<Ticket> ticket) {
+          if (!ticket.ok()) return;
+          num_expected += static_cast<std::int64_t>(jobs.size());
+          if (!scheduler.Submit(*std::move(ticket), jobs).ok()) num_expected -= static_cast<std::int64_t>(jobs.size());
+        };
+        if (random() % 2 == 0) {
+          submit(scheduler.Admit(arrival));
+        } else {
+          scheduler.AdmitWhenRoom(arrival, submit);
+        }
+        if (random() % 3 == 0) scheduler.Cancel(*cancellation);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_TRUE(scheduler.Drain(absl::Seconds(60)));
+  EXPECT_EQ(num_done, num_expected);
+  EXPECT_GT(num_done, 100);
+  EXPECT_EQ(queued_tokens[0], 0);
+  EXPECT_EQ(queued_tokens[1], 0);
 }
 
 }  // namespace
