@@ -15,6 +15,7 @@
 #include "server/models/load_model.h"
 #include "server/rpc/lifecycle.h"
 #include "server/rpc/service_context.h"
+#include "server/scoring/calibration.h"
 #include "server/scoring/scorer.h"
 #include "server/util/status_macros.h"
 
@@ -63,8 +64,7 @@ absl::Status Run(const ServerConfig& config) {
   ASSIGN_OR_RETURN(const ModelRegistry registry, LoadAll(config));
   Metrics metrics({std::begin(kMethodNames), std::end(kMethodNames)}, LabelsOf(registry));
   ScorerOptions scorer_options;
-  scorer_options.scheduler.max_batch_tokens = config.limits.max_batch_tokens;
-  scorer_options.scheduler.max_queued_tokens = config.limits.max_queued_tokens;
+  scorer_options.scheduler = SchedulerOptionsOf(config.limits);
   Scorer scorer(scorer_options, CountInto(metrics));
 
   std::unique_ptr<MetricsExposer> exposer;
@@ -78,6 +78,14 @@ absl::Status Run(const ServerConfig& config) {
   if (exposer != nullptr) {
     std::cout << "metrics on http://" << host(config.metrics_listen) << exposer->port() << "/metrics" << std::endl;
   }
+  Calibrate(scorer.scheduler(), registry.models(),
+            {.on_fitted = [&metrics](const HostedModel& model, const CostCoefficients& cost) {
+              std::cout << "model '" << model.name << "' takes " << 1e6 * cost.seconds_per_token << " us a token, "
+                        << 1e6 * cost.seconds_per_attended_position << " us an attended position, "
+                        << 1e6 * cost.seconds_per_head_row << " us a head row and " << 1e3 * cost.seconds_per_forward
+                        << " ms a pass" << std::endl;
+              metrics.OnCostFitted(model.name, cost);
+            }});
   signal.Wait();
   std::cout << "shutting down" << std::endl;
   if (!server->Drain(config.shutdown_grace)) {

@@ -2,144 +2,369 @@
 #include "server/batching/scheduler.h"
 
 #include <algorithm>
-#include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "server/util/retry_delay.h"
 
 namespace prefscore {
 namespace {
 
-constexpr double kRateSmoothing = 0.2;  // weight of the newest batch in tokens_per_second_
+// A prediction older than this refuses nobody: otherwise one bad measurement could refuse every call of an idle server.
+constexpr absl::Duration kMaxPredictionAge = absl::Seconds(30);
 
-std::int64_t SumTokens(const std::vector<JobPtr>& jobs) {
-  std::int64_t num_tokens = 0;
-  for (const JobPtr& job : jobs) num_tokens += job->num_tokens;
-  return num_tokens;
+std::vector<ModelWork> WorkOf(const std::vector<JobPtr>& jobs) {
+  std::vector<ModelWork> works;
+  for (const JobPtr& job : jobs) works.insert(works.end(), job->work.begin(), job->work.end());
+  return works;
 }
+
+QueueLoad LoadOf(const std::vector<JobPtr>& jobs) {
+  QueueLoad load;
+  for (const JobPtr& job : jobs) load += {job->num_tokens, job->num_queued_bytes};
+  return load;
+}
+
+absl::Status ShuttingDown() { return absl::UnavailableError("the server is shutting down"); }
 
 }  // namespace
 
+Ticket::~Ticket() {
+  if (scheduler_ != nullptr) scheduler_->Release(*this);
+}
+
 Scheduler::Scheduler(SchedulerOptions options, Runner runner, SchedulerObserver observer)
-    : options_(std::move(options)), runner_(std::move(runner)), observer_(std::move(observer)) {
-  owner_ = std::thread([this] { Loop(); });
+    : options_(std::move(options)),
+      runner_(std::move(runner)),
+      observer_(std::move(observer)),
+      queue_(options_.batch, cost_),
+      admission_(options_.admission) {
+  owner_ = std::thread([this] { RunBatches(); });
+  completer_ = std::thread([this] { RunCallbacks(); });
 }
 
 Scheduler::~Scheduler() {
   {
     absl::MutexLock lock(&mutex_);
     admitting_ = false;
+    DropParked([](const Arrival&) { return true; }, ShuttingDown());
     stopping_ = true;
   }
   owner_.join();
-  for (const JobPtr& job : queue_) job->done(absl::UnavailableError("the server is shutting down"));
+  {
+    absl::MutexLock lock(&mutex_);
+    Drop(queue_.TakeAll(), ShuttingDown());
+    completing_ = false;
+  }
+  completer_.join();
 }
 
-absl::Status Scheduler::Submit(std::vector<JobPtr> jobs, Admission admission) {
-  const std::int64_t num_tokens = SumTokens(jobs);
+Ticket Scheduler::MakeTicket(const Arrival& arrival) {
+  Ticket ticket;
+  ticket.scheduler_ = this;
+  ticket.priority_ = arrival.priority;
+  ticket.load_ = arrival.load;
+  return ticket;
+}
+
+std::optional<Refusal> Scheduler::TryAdmit(const Arrival& arrival, absl::Time now) {
+  if (!admitting_) return Refusal{RefusalReason::kShuttingDown, "the server is shutting down", absl::ZeroDuration()};
+  if (auto refusal = CheckDeadline(arrival.priority, arrival.deadline, {}, now)) return refusal;
+  const QueuePace pace = PaceOf(arrival.priority, now);
+  if (auto refusal = admission_.Take(arrival.priority, arrival.load, arrival.fingerprint, pace, now)) return refusal;
+  ++num_tickets_;
+  return std::nullopt;
+}
+
+absl::StatusOr<Ticket> Scheduler::Admit(const Arrival& arrival) {
+  const absl::Time now = options_.now();
+  std::optional<Refusal> refusal;
+  {
+    absl::MutexLock lock(&mutex_);
+    refusal = TryAdmit(arrival, now);
+  }
+  if (refusal.has_value()) return Refuse(arrival.priority, *refusal);
+  return MakeTicket(arrival);
+}
+
+void Scheduler::AdmitWhenRoom(Arrival arrival, std::function<void(absl::StatusOr<Ticket>)> admitted) {
+  const absl::Time now = options_.now();
+  std::optional<Refusal> refusal;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (arrival.cancellation != nullptr && arrival.cancellation->is_cancelled()) {
+      refusal = Refusal{RefusalReason::kCancelled, "the call was cancelled", absl::ZeroDuration()};
+    } else if (auto& parked = parked_[static_cast<std::size_t>(arrival.priority)]; admitting_ && !parked.empty()) {
+      refusal = Refusal{RefusalReason::kQueuedTokens, "others wait", absl::ZeroDuration()};
+    } else {
+      refusal = TryAdmit(arrival, now);
+    }
+    if (refusal && (refusal->reason == RefusalReason::kQueuedTokens || refusal->reason == RefusalReason::kQueuedBytes)) {
+      if (parked_bytes_ + arrival.load.num_bytes <= options_.admission.max_queued_bytes || parked_bytes_ == 0) {
+        parked_bytes_ += arrival.load.num_bytes;
+        parked_[static_cast<std::size_t>(arrival.priority)].push_back({std::move(arrival), std::move(admitted)});
+        return;
+      }
+      refusal->message = absl::StrCat("streams wait with ", parked_bytes_, " bytes, and this one brings ",
+                                      arrival.load.num_bytes, "; the limit is max_queued_bytes = ",
+                                      options_.admission.max_queued_bytes);
+    }
+  }
+  if (refusal.has_value()) return admitted(Refuse(arrival.priority, *refusal));
+  admitted(MakeTicket(arrival));
+}
+
+absl::Status Scheduler::Submit(Ticket ticket, std::vector<JobPtr> jobs) {
+  if (jobs.empty()) return absl::OkStatus();
+  const Priority priority = ticket.priority_;
+  const absl::Time now = options_.now();
+  const QueueLoad load = LoadOf(jobs);
+  std::optional<Refusal> refusal;
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto& cancellation = jobs.front()->cancellation;
+    if (cancellation != nullptr && cancellation->is_cancelled()) {
+      return absl::CancelledError("the call was cancelled before it was queued");
+    }
+    if (stopping_) {
+      refusal = Refusal{RefusalReason::kShuttingDown, "the server is shutting down", absl::ZeroDuration()};
+    } else {
+      refusal = CheckDeadline(priority, jobs.front()->deadline, jobs, now);
+    }
+    if (!refusal) refusal = admission_.Change(priority, ticket.load_, load, PaceOf(priority, now));
+    if (!refusal) {
+      for (JobPtr& job : jobs) Enqueue(std::move(job), now);
+      ticket.load_ = {};  // the jobs hold it now
+      TellQueue(priority);
+      return absl::OkStatus();
+    }
+  }
+  return Refuse(priority, *refusal);
+}
+
+void Scheduler::AdmitParked(absl::Time now) {
+  for (auto& parked : parked_) {
+    while (!parked.empty()) {
+      const auto refusal = TryAdmit(parked.front().arrival, now);
+      if (refusal && (refusal->reason == RefusalReason::kQueuedTokens || refusal->reason == RefusalReason::kQueuedBytes)) {
+        break;
+      }
+      parked_bytes_ -= parked.front().arrival.load.num_bytes;
+      callbacks_.push_back([this, refusal, next = std::move(parked.front())] {
+        if (refusal.has_value()) return next.admitted(Refuse(next.arrival.priority, *refusal));
+        next.admitted(MakeTicket(next.arrival));
+      });
+      parked.pop_front();
+    }
+  }
+}
+
+template <typename Predicate>
+void Scheduler::DropParked(Predicate is_over, const absl::Status& status) {
+  for (auto& parked : parked_) {
+    std::deque<Parked> kept;
+    for (Parked& each : parked) {
+      if (!is_over(each.arrival)) {
+        kept.push_back(std::move(each));
+        continue;
+      }
+      parked_bytes_ -= each.arrival.load.num_bytes;
+      callbacks_.push_back([admitted = std::move(each.admitted), status] { admitted(status); });
+    }
+    parked.swap(kept);
+  }
+}
+
+absl::Status Scheduler::SubmitUnadmitted(JobPtr job) {
   const absl::Time now = options_.now();
   absl::MutexLock lock(&mutex_);
-  if (!admitting_) return absl::UnavailableError("the server is shutting down");
-  if (admission == Admission::kRefuseWhenFull && queued_tokens_ > 0 &&
-      queued_tokens_ + num_tokens > options_.max_queued_tokens) {
-    return absl::ResourceExhaustedError(absl::StrCat("the queue holds ", queued_tokens_, " tokens and the call brings ",
-                                                     num_tokens, "; the limit is max_queued_tokens = ",
-                                                     options_.max_queued_tokens));
-  }
-  for (JobPtr& job : jobs) {
-    job->arrival = now;
-    queue_.push_back(std::move(job));
-  }
-  queued_tokens_ += num_tokens;
-  TellQueue();
+  if (!admitting_) return ShuttingDown();
+  job->num_queued_bytes = 0;
+  admission_.Add(job->priority, {job->num_tokens, 0});
+  const Priority priority = job->priority;
+  Enqueue(std::move(job), now);
+  TellQueue(priority);
   return absl::OkStatus();
 }
 
-void Scheduler::TellQueue() {
-  observer_.on_queue_changed(static_cast<std::int64_t>(queue_.size()), queued_tokens_);
+void Scheduler::Enqueue(JobPtr job, absl::Time now) {
+  job->arrival = now;
+  queue_.Push(std::move(job));
 }
 
-bool Scheduler::IsFull() const {
+void Scheduler::Release(Ticket& ticket) {
   absl::MutexLock lock(&mutex_);
-  return queued_tokens_ >= options_.max_queued_tokens;
+  admission_.Release(ticket.priority_, ticket.load_);
+  --num_tickets_;
+  AdmitParked(options_.now());
 }
 
-absl::Duration Scheduler::RetryDelay() const {
+void Scheduler::Cancel(Cancellation& cancellation) {
+  cancellation.is_cancelled_.store(true);
   absl::MutexLock lock(&mutex_);
-  const double excess_tokens = static_cast<double>(queued_tokens_) - static_cast<double>(options_.max_queued_tokens) / 2;
-  if (tokens_per_second_ <= 0) return absl::Seconds(1);
-  return absl::Seconds(std::clamp(excess_tokens / tokens_per_second_, 0.1, 60.0));
+  const absl::Status status = absl::CancelledError("the call was cancelled while queued");
+  DropParked([&](const Arrival& arrival) { return arrival.cancellation.get() == &cancellation; }, status);
+  Drop(queue_.TakeCancelled(cancellation), status);
+}
+
+bool Scheduler::HasRoom(Priority priority) const {
+  absl::MutexLock lock(&mutex_);
+  return admission_.HasRoom(priority);
+}
+
+CostCoefficients Scheduler::SetProbes(ModelKey model, std::vector<CostSample> probes) {
+  absl::MutexLock lock(&mutex_);
+  cost_.SetProbes(model, std::move(probes));
+  return cost_.CoefficientsOf(model);
 }
 
 bool Scheduler::Drain(absl::Duration grace) {
   absl::MutexLock lock(&mutex_);
   admitting_ = false;
-  return mutex_.AwaitWithTimeout(
-      absl::Condition(
-          +[](Scheduler* scheduler) { return scheduler->queue_.empty() && scheduler->in_flight_jobs_ == 0; }, this),
-      grace);
+  DropParked([](const Arrival&) { return true; }, ShuttingDown());
+  return mutex_.AwaitWithTimeout(absl::Condition(this, &Scheduler::IsDone), grace);
 }
 
-// Takes jobs from the front until the next one would exceed the budget. What is not worth computing any more goes to
-// `dropped` with the reason.
-std::vector<JobPtr> Scheduler::FormBatch(std::vector<std::pair<JobPtr, absl::Status>>& dropped) {
-  std::vector<JobPtr> batch;
-  std::int64_t batch_tokens = 0;
-  const absl::Time now = options_.now();
-  while (!queue_.empty()) {
-    JobPtr& job = queue_.front();
-    const bool is_cancelled = job->is_cancelled();
-    const bool is_expired = now >= job->deadline;
-    if (!is_cancelled && !is_expired && !batch.empty() && batch_tokens + job->num_tokens > options_.max_batch_tokens) {
-      break;
-    }
-    queued_tokens_ -= job->num_tokens;
-    job->queue_delay = now - job->arrival;
-    if (is_cancelled) {
-      dropped.emplace_back(std::move(job), absl::CancelledError("the call was cancelled while queued"));
-    } else if (is_expired) {
-      dropped.emplace_back(std::move(job), absl::DeadlineExceededError("the deadline passed while queued"));
-    } else {
-      batch_tokens += job->num_tokens;
-      batch.push_back(std::move(job));
-    }
-    queue_.pop_front();
+bool Scheduler::IsDone() const {
+  return queue_.empty() && num_in_flight_ == 0 && num_tickets_ == 0 && callbacks_.empty() && num_calling_back_ == 0;
+}
+
+absl::Status Scheduler::Refuse(Priority priority, const Refusal& refusal) {
+  observer_.on_refused(priority, refusal.reason);
+  switch (refusal.reason) {
+    case RefusalReason::kDeadline: return absl::DeadlineExceededError(refusal.message);
+    case RefusalReason::kCancelled: return absl::CancelledError(refusal.message);
+    case RefusalReason::kShuttingDown: return ShuttingDown();
+    case RefusalReason::kQueuedTokens:
+    case RefusalReason::kQueuedBytes: break;
   }
-  return batch;
+  return WithRetryDelay(absl::ResourceExhaustedError(refusal.message), refusal.retry_delay);
 }
 
-void Scheduler::Loop() {
+// Of a call with these jobs, or, where they are not known yet, of any.
+std::optional<Refusal> Scheduler::CheckDeadline(Priority priority, absl::Time deadline, const std::vector<JobPtr>& jobs,
+                                                absl::Time now) const {
+  if (deadline == absl::InfiniteFuture()) return std::nullopt;
+  const double allowed = absl::ToDoubleSeconds(deadline - now);
+  if (allowed <= 0) {
+    return Refusal{RefusalReason::kDeadline, "the deadline has passed", absl::ZeroDuration()};
+  }
+  if (now - last_measured_ > kMaxPredictionAge) return std::nullopt;
+  const double in_flight = SecondsLeftInFlight(now);
+  const double ahead = queue_.SecondsAhead(priority);
+  const double own = jobs.empty() ? 0 : cost_.Seconds(WorkOf(jobs));
+  if (in_flight + ahead + own <= allowed) return std::nullopt;
+  return Refusal{RefusalReason::kDeadline,
+                 absl::StrCat("the deadline cannot be met: predicted are ", in_flight + ahead + own,
+                              " s (batch in flight ", in_flight, ", queue ", ahead, ", the call itself ", own,
+                              "), allowed are ", allowed, " s"),
+                 absl::ZeroDuration()};
+}
+
+double Scheduler::SecondsLeftInFlight(absl::Time now) const {
+  if (num_in_flight_ == 0) return 0;
+  return std::max(batch_predicted_seconds_ - absl::ToDoubleSeconds(now - batch_start_), 0.0);
+}
+
+QueuePace Scheduler::PaceOf(Priority priority, absl::Time now) const {
+  const std::int64_t num_tokens = queue_.NumTokens(priority);
+  const double seconds = queue_.SecondsAhead(priority);
+  return {.seconds_per_token = num_tokens > 0 ? seconds / static_cast<double>(num_tokens) : seconds_per_token_,
+          .seconds_to_next_batch = SecondsLeftInFlight(now)};
+}
+
+void Scheduler::Drop(const std::vector<JobPtr>& jobs, const absl::Status& status) {
+  if (jobs.empty()) return;
+  for (const JobPtr& job : jobs) {
+    admission_.Release(job->priority, {job->num_tokens, 0});
+    Complete(job, status);
+  }
+  for (const Priority priority : kPriorities) TellQueue(priority);
+  AdmitParked(options_.now());
+}
+
+void Scheduler::Complete(JobPtr job, absl::Status status) {
+  admission_.Release(job->priority, {0, job->num_queued_bytes});
+  callbacks_.push_back([job = std::move(job), status = std::move(status)] { job->done(status); });
+}
+
+void Scheduler::TellQueue(Priority priority) {
+  observer_.on_queue_changed(priority, queue_.NumJobs(priority), queue_.NumTokens(priority));
+}
+
+void Scheduler::RunBatches() {
   for (;;) {
     std::vector<JobPtr> batch;
-    std::vector<std::pair<JobPtr, absl::Status>> dropped;
+    std::vector<ModelWork> works;
+    BatchReport report;
     {
       absl::MutexLock lock(&mutex_);
       mutex_.Await(absl::Condition(
           +[](Scheduler* scheduler) { return scheduler->stopping_ || !scheduler->queue_.empty(); }, this));
       if (stopping_) return;
-      batch = FormBatch(dropped);
-      in_flight_jobs_ = static_cast<std::int64_t>(batch.size() + dropped.size());
-      TellQueue();
+      const absl::Time now = options_.now();
+      Drop(queue_.TakeExpired(now), absl::DeadlineExceededError("the deadline passed while queued"));
+      batch = queue_.FormBatch();
+      if (batch.empty()) continue;
+      works = WorkOf(batch);
+      report.priority = batch.front()->priority;
+      for (const JobPtr& job : batch) {
+        job->queue_delay = now - job->arrival;
+        ++report.num_jobs;
+        report.num_tokens += job->num_tokens;
+        report.num_bytes += job->num_batch_bytes;
+        admission_.Release(job->priority, {job->num_tokens, 0});
+      }
+      report.predicted_seconds = batch_predicted_seconds_ = cost_.Seconds(works);
+      batch_start_ = now;
+      num_in_flight_ = report.num_jobs;
+      TellQueue(report.priority);
+      AdmitParked(now);
     }
-    for (auto& [job, status] : dropped) job->done(status);
-
-    double seconds = 0;
-    if (!batch.empty()) {
-      for (const JobPtr& job : batch) observer_.on_queue_delay(job->queue_delay);
-      observer_.on_batch(static_cast<std::int64_t>(batch.size()), SumTokens(batch));
-      const absl::Time start = options_.now();
-      runner_(batch);
-      seconds = absl::ToDoubleSeconds(options_.now() - start);
-      for (const JobPtr& job : batch) job->done(job->status);
+    const absl::Time start = options_.now();
+    const std::vector<PassTime> passes = runner_(batch);
+    const absl::Duration duration = options_.now() - start;
+    report.measured_seconds = absl::ToDoubleSeconds(duration);
+    const bool is_probe = batch.front()->is_probe;
+    if (!is_probe) {
+      observer_.on_batch(report);
+      for (const JobPtr& job : batch) observer_.on_queue_delay(job->priority, job->queue_delay);
     }
 
     absl::MutexLock lock(&mutex_);
-    if (seconds > 0) {
-      const double newest_rate = static_cast<double>(SumTokens(batch)) / seconds;
-      tokens_per_second_ = tokens_per_second_ == 0
-                               ? newest_rate
-                               : (1 - kRateSmoothing) * tokens_per_second_ + kRateSmoothing * newest_rate;
+    if (duration > absl::ZeroDuration() && !is_probe) {
+      cost_.Observe(works, passes);
+      seconds_per_token_ = report.measured_seconds / static_cast<double>(report.num_tokens);
+      last_measured_ = start + duration;
     }
-    in_flight_jobs_ = 0;
+    for (JobPtr& job : batch) {
+      job->batch_duration = duration;
+      absl::Status status = job->status;
+      Complete(std::move(job), std::move(status));
+    }
+    num_in_flight_ = 0;
+    AdmitParked(options_.now());
+  }
+}
+
+void Scheduler::RunCallbacks() {
+  const auto has_work = +[](Scheduler* scheduler) {
+    return !scheduler->callbacks_.empty() || !scheduler->completing_ ||
+           scheduler->queue_.NextDeadline() < scheduler->awaited_deadline_;
+  };
+  for (;;) {
+    std::deque<std::function<void()>> callbacks;
+    {
+      absl::MutexLock lock(&mutex_);
+      awaited_deadline_ = queue_.NextDeadline();
+      mutex_.AwaitWithTimeout(absl::Condition(has_work, this), awaited_deadline_ - options_.now());
+      Drop(queue_.TakeExpired(options_.now()), absl::DeadlineExceededError("the deadline passed while queued"));
+      if (callbacks_.empty() && !completing_) return;
+      callbacks.swap(callbacks_);
+      num_calling_back_ = static_cast<std::int64_t>(callbacks.size());
+    }
+    for (; !callbacks.empty(); callbacks.pop_front()) callbacks.front()();
+    absl::MutexLock lock(&mutex_);
+    num_calling_back_ = 0;
   }
 }
 

@@ -1,103 +1,188 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one scheduler of a device: jobs of many calls wait in arrival order, one owner thread packs what is waiting into
-// batches under a token budget and runs them. Batches form greedily when the device is free; there is no timer.
+// The one scheduler of a device, over all its models: admits calls, forms batches of what waits (batch_queue.h, which has
+// the policy) and runs them. Batches form greedily when the device is free; there is no timer.
 //
-// Invariant: an admitted job is in exactly one of queue, batch in flight, done; its `done` is called exactly once, on the
-// owner thread. Jobs whose call is cancelled or past its deadline are dropped when a batch is formed, never computed.
+// Two threads. The owner thread forms and runs batches, and does nothing else. The completion thread calls callbacks, in
+// the order of what they tell, and drops jobs whose deadline passes; so a slow callback never delays the next batch.
+//
+// Invariant: an admitted job is in exactly one of queue, batch in flight, done; its `done` is called exactly once.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "server/batching/admission.h"
+#include "server/batching/batch_queue.h"
+#include "server/batching/cost_model.h"
+#include "server/batching/job.h"
 
 namespace prefscore {
 
-// What the scheduler must know of a piece of work; what the work is, only the runner knows.
-struct Job {
-  virtual ~Job() = default;
-
-  std::int64_t num_tokens = 0;                    // cost: tokens to compute, > 0
-  absl::Time deadline = absl::InfiniteFuture();
-  std::function<bool()> is_cancelled = [] { return false; };
-  // OK: the runner has stored the job's result. DEADLINE_EXCEEDED, CANCELLED: dropped while queued. UNAVAILABLE: the
-  // scheduler stopped. Any other: what the runner found.
-  std::function<void(absl::Status)> done;
-
-  absl::Status status;         // set by the runner: this job's own, whatever became of its batch mates
-  absl::Time arrival;          // set by Submit
-  absl::Duration queue_delay;  // set when the job leaves the queue
-};
-using JobPtr = std::shared_ptr<Job>;
-
 struct SchedulerOptions {
-  std::int64_t max_batch_tokens = 4096;       // a larger job is a batch of its own
-  std::int64_t max_queued_tokens = 1 << 20;   // admission limit
+  BatchLimits batch = {};
+  AdmissionLimits admission = {};
   std::function<absl::Time()> now = absl::Now;
 };
 
-// What happened, for metrics. Called on the owner thread; on_queue_changed also on submitting threads and, so that the
-// last call tells the last state, under the scheduler's lock: it must return at once.
+// A batch that was computed.
+struct BatchReport {
+  Priority priority;
+  std::int64_t num_jobs = 0;
+  std::int64_t num_tokens = 0;
+  std::int64_t num_bytes = 0;
+  double predicted_seconds = 0;  // 0: nothing was known yet
+  double measured_seconds = 0;
+};
+
+// What happened, for metrics; must return at once. on_queue_changed is called under the scheduler's lock, so that the
+// last call tells the last state; the others without it.
 struct SchedulerObserver {
-  std::function<void(std::int64_t queued_jobs, std::int64_t queued_tokens)> on_queue_changed = [](auto, auto) {};
-  std::function<void(absl::Duration)> on_queue_delay = [](auto) {};
-  std::function<void(std::int64_t batch_jobs, std::int64_t batch_tokens)> on_batch = [](auto, auto) {};
+  std::function<void(Priority, std::int64_t queued_jobs, std::int64_t queued_tokens)> on_queue_changed =
+      [](auto, auto, auto) {};
+  std::function<void(Priority, absl::Duration)> on_queue_delay = [](auto, auto) {};
+  std::function<void(const BatchReport&)> on_batch = [](auto&) {};
+  std::function<void(Priority, RefusalReason)> on_refused = [](auto, auto) {};
+};
+
+// A call at its arrival, before it is known exactly.
+struct Arrival {
+  Priority priority = Priority::kInteractive;
+  QueueLoad load = {};             // an estimate
+  std::uint64_t fingerprint = 0;   // of the request, to know it again after a refusal; 0: none
+  absl::Time deadline = absl::InfiniteFuture();
+  std::shared_ptr<const Cancellation> cancellation = nullptr;  // null: cannot be cancelled
+};
+
+class Scheduler;
+
+// An admitted call's place in the queue, held until its jobs are submitted. Gives it back when destroyed.
+class Ticket {
+ public:
+  Ticket() = default;
+  Ticket(Ticket&& other) noexcept { *this = std::move(other); }
+  Ticket& operator=(Ticket&& other) noexcept {
+    std::swap(scheduler_, other.scheduler_);
+    std::swap(priority_, other.priority_);
+    std::swap(load_, other.load_);
+    return *this;
+  }
+  ~Ticket();
+
+ private:
+  friend class Scheduler;
+  Scheduler* scheduler_ = nullptr;
+  Priority priority_ = Priority::kInteractive;
+  QueueLoad load_;
 };
 
 // Thread-safe.
 class Scheduler {
  public:
-  // Computes a batch and sets each job's status. Called on the owner thread only.
-  using Runner = std::function<void(const std::vector<JobPtr>&)>;
-
-  enum class Admission {
-    kRefuseWhenFull,  // RESOURCE_EXHAUSTED where the queue holds max_queued_tokens; a queue that is empty takes any job
-    kAlways,          // for callers with a bounded window of their own (streams)
-  };
+  // Computes a batch, sets each job's status and returns how long each model's pass took. Called on the owner thread
+  // only.
+  using Runner = std::function<std::vector<PassTime>(const std::vector<JobPtr>&)>;
 
   Scheduler(SchedulerOptions options, Runner runner, SchedulerObserver observer = {});
   // Stops admitting, fails what is queued with UNAVAILABLE, waits for the batch in flight. Drain first to finish all.
+  // REQUIRES: no ticket is left.
   ~Scheduler();
 
-  // Admits all jobs or none. OK: every `done` will be called. Otherwise none will: RESOURCE_EXHAUSTED (retry after
-  // RetryDelay) or UNAVAILABLE (stopping). Returns at once.
-  absl::Status Submit(std::vector<JobPtr> jobs, Admission admission);
+  // Lets a call in, or not: RESOURCE_EXHAUSTED (carrying a delay, retry_delay.h), DEADLINE_EXCEEDED (it could not be met)
+  // or UNAVAILABLE (stopping). Returns at once.
+  absl::StatusOr<Ticket> Admit(const Arrival& arrival);
+  // The same for streams, which wait in order of arrival where a call would be told to come again: `admitted` is called
+  // once, now or later on the completion thread. RESOURCE_EXHAUSTED where what waits this way holds max_queued_bytes.
+  void AdmitWhenRoom(Arrival arrival, std::function<void(absl::StatusOr<Ticket>)> admitted);
 
-  // Whether a kRefuseWhenFull submission would be refused now.
-  bool IsFull() const;
-  // How long the queue takes to fall to half its limit, at the rate measured so far; between 0.1 s and 60 s.
-  absl::Duration RetryDelay() const;
+  // Queues all jobs of an admitted call, or none, now that they are known. All have the ticket's priority and one
+  // deadline and cancellation. OK: every `done` will be called. Otherwise none will: as Admit, or CANCELLED.
+  absl::Status Submit(Ticket ticket, std::vector<JobPtr> jobs);
+  // Queues a job whatever waits. UNAVAILABLE while stopping.
+  absl::Status SubmitUnadmitted(JobPtr job);
+
+  // The call's jobs leave the queue now, with CANCELLED, and those that are submitted later are refused. What is in
+  // flight is computed.
+  void Cancel(Cancellation& cancellation);
+
+  // Whether a stream of this class should bring more now; otherwise once something of its own is done.
+  bool HasRoom(Priority priority) const;
+
+  // How long passes of a model took that were made to learn what it costs. Returns what follows.
+  CostCoefficients SetProbes(ModelKey model, std::vector<CostSample> probes);
 
   // Stops admitting (UNAVAILABLE) and waits until everything admitted is done or `grace` has passed.
   // Returns whether everything was done.
   bool Drain(absl::Duration grace);
 
  private:
-  void Loop();
-  void TellQueue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  std::vector<JobPtr> FormBatch(std::vector<std::pair<JobPtr, absl::Status>>& dropped)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  friend class Ticket;
+
+  // An arrival that waits for room.
+  struct Parked {
+    Arrival arrival;
+    std::function<void(absl::StatusOr<Ticket>)> admitted;
+  };
+
+  void RunBatches();
+  void RunCallbacks();
+  void Release(Ticket& ticket);
+
+  Ticket MakeTicket(const Arrival& arrival);
+  absl::Status Refuse(Priority priority, const Refusal& refusal);
+  std::optional<Refusal> TryAdmit(const Arrival& arrival, absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Room may have appeared.
+  void AdmitParked(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Those for which `is_over` leave with `status`.
+  template <typename Predicate>
+  void DropParked(Predicate is_over, const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::optional<Refusal> CheckDeadline(Priority priority, absl::Time deadline, const std::vector<JobPtr>& jobs,
+                                       absl::Time now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  double SecondsLeftInFlight(absl::Time now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  QueuePace PaceOf(Priority priority, absl::Time now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Enqueue(JobPtr job, absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The jobs have left the queue uncomputed.
+  void Drop(const std::vector<JobPtr>& jobs, const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Complete(JobPtr job, absl::Status status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void TellQueue(Priority priority) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool IsDone() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const SchedulerOptions options_;
   const Runner runner_;
   const SchedulerObserver observer_;
 
   mutable absl::Mutex mutex_;
-  std::deque<JobPtr> queue_ ABSL_GUARDED_BY(mutex_);
-  std::int64_t queued_tokens_ ABSL_GUARDED_BY(mutex_) = 0;
-  std::int64_t in_flight_jobs_ ABSL_GUARDED_BY(mutex_) = 0;
-  double tokens_per_second_ ABSL_GUARDED_BY(mutex_) = 0;  // of recent batches, smoothed
+  CostModel cost_ ABSL_GUARDED_BY(mutex_);
+  BatchQueue queue_ ABSL_GUARDED_BY(mutex_);
+  Admission admission_ ABSL_GUARDED_BY(mutex_);
+  std::int64_t num_tickets_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::int64_t num_in_flight_ ABSL_GUARDED_BY(mutex_) = 0;  // jobs
+  absl::Time batch_start_ ABSL_GUARDED_BY(mutex_);
+  double batch_predicted_seconds_ ABSL_GUARDED_BY(mutex_) = 0;
+  double seconds_per_token_ ABSL_GUARDED_BY(mutex_) = 0;  // of the last batch
+  absl::Time last_measured_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
+  std::array<std::deque<Parked>, kPriorities.size()> parked_ ABSL_GUARDED_BY(mutex_);
+  std::int64_t parked_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::deque<std::function<void()>> callbacks_ ABSL_GUARDED_BY(mutex_);
+  std::int64_t num_calling_back_ ABSL_GUARDED_BY(mutex_) = 0;  // taken by the completion thread, not yet returned
+  absl::Time awaited_deadline_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();  // that the completion thread sleeps to
   bool admitting_ ABSL_GUARDED_BY(mutex_) = true;
-  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;     // the owner thread ends
+  bool completing_ ABSL_GUARDED_BY(mutex_) = true;    // false: the completion thread ends once it has nothing left
   std::thread owner_;
+  std::thread completer_;
 };
 
 }  // namespace prefscore

@@ -44,9 +44,15 @@ constexpr LimitFlag kLimitFlags[] = {
     {"--max-text-bytes", &Limits::max_text_bytes, kMaxInt32, "Text of one prompt or completion, bytes"},
     {"--max-queued-tokens", &Limits::max_queued_tokens, std::int64_t{1} << 40,
      "Tokens waiting to be scored; calls beyond are refused until there is room"},
+    {"--max-queued-bytes", &Limits::max_queued_bytes, std::int64_t{1} << 40,
+     "Memory of what waits to be scored, bytes; calls beyond are refused until there is room"},
     {"--max-stream-in-flight", &Limits::max_stream_in_flight, 1 << 16,
      "Pairs of one stream that are held before reading pauses"},
     {"--max-batch-tokens", &Limits::max_batch_tokens, 1 << 24, "Tokens of one batch; a longer group is its own batch"},
+    {"--max-batch-bytes", &Limits::max_batch_bytes, std::int64_t{1} << 40,
+     "Estimated memory of one batch while it is computed, bytes"},
+    {"--max-batch-ms", &Limits::max_batch_ms, 3'600'000,
+     "Predicted time of one batch, milliseconds: how long interactive work may wait for the one in flight"},
 };
 
 // The flags as they are typed; ServerConfig is what they mean.

@@ -22,8 +22,11 @@ struct Limits {
   std::int64_t max_message_bytes = 64 << 20;
   std::int64_t max_text_bytes = 1 << 20;  // one prompt or completion
   std::int64_t max_queued_tokens = 1 << 20;
+  std::int64_t max_queued_bytes = 256 << 20;
   std::int64_t max_stream_in_flight = 256;  // pairs
   std::int64_t max_batch_tokens = 4096;
+  std::int64_t max_batch_bytes = 1 << 30;
+  std::int64_t max_batch_ms = 250;  // predicted
 };
 
 struct ModelFolder {

@@ -22,10 +22,13 @@ constexpr int kOutOfRange = 11;
 // From a cached scrape to the longest call that a client plausibly waits for, seconds.
 const Buckets kDurationBuckets = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
                                   1,     2.5,    5,     10,   25,    50,   100};
+const Buckets kByteBuckets = {1 << 20, 4 << 20, 16 << 20, 64 << 20, 256 << 20, 1 << 30};
 const Buckets kTokenBuckets = {16, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 65536};
 // Margins have a sign, so the histogram's _sum may fall: read its buckets, never rate(_sum).
 const Buckets kModelMarginBuckets = {-200, -100, -50, -20, -10, -5, -2, -1, 0, 1, 2, 5, 10, 20, 50, 100, 200};
 const Buckets kMarginBuckets = {-20, -10, -5, -2, -1, -0.5, -0.2, -0.1, 0, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20};
+
+constexpr const char* kCostTerms[] = {"token", "attended_position", "head_row", "forward"};
 
 // How a model ranks a pair by its margin.
 constexpr const char* kRankings[] = {"right", "tie", "wrong"};
@@ -80,19 +83,42 @@ Metrics::Metrics(const std::vector<std::string>& methods, const std::vector<Mode
   }
   streams_in_flight_ = &GaugeFamily(registry, "prefscore_streams_in_flight", "Open scoring streams").Add({});
 
-  queued_groups_ =
-      &GaugeFamily(registry, "prefscore_queued_pairs", "Pairs and prompts that wait to be scored").Add({});
-  queued_tokens_ = &GaugeFamily(registry, "prefscore_queued_tokens", "Tokens that wait to be scored").Add({});
-  queue_delay_ = &HistogramFamily(registry, "prefscore_queue_delay_seconds",
-                                  "From the admission of a pair or prompt to its batch")
-                      .Add({}, kDurationBuckets);
+  auto& queued_groups =
+      GaugeFamily(registry, "prefscore_queued_pairs", "Pairs and prompts that wait to be scored, by class");
+  auto& queued_tokens = GaugeFamily(registry, "prefscore_queued_tokens", "Tokens that wait to be scored, by class");
+  auto& queue_delays = HistogramFamily(registry, "prefscore_queue_delay_seconds",
+                                       "From the queueing of a pair or prompt to its batch, by class");
+  auto& refusals = CounterFamily(registry, "prefscore_refusals_total",
+                                 "Calls and messages of streams that were not let in, by class and reason");
+  auto& predicted = CounterFamily(registry, "prefscore_batch_predicted_seconds_total",
+                                  "Time that batches were predicted to take, by class");
+  auto& measured = CounterFamily(registry, "prefscore_batch_seconds_total", "Time that batches took, by class");
+  for (const char* name : kPriorityNames) {
+    const Labels labels = {{"priority", name}};
+    ClassMetrics& metrics = classes_.emplace_back(
+        ClassMetrics{.queued_groups = &queued_groups.Add(labels),
+                     .queued_tokens = &queued_tokens.Add(labels),
+                     .queue_delay = &queue_delays.Add(labels, kDurationBuckets),
+                     .refusals = {},
+                     .predicted_seconds = &predicted.Add(labels),
+                     .measured_seconds = &measured.Add(labels)});
+    for (const char* reason : kRefusalReasonNames) {
+      metrics.refusals.push_back(&refusals.Add({{"priority", name}, {"reason", reason}}));
+    }
+  }
   batch_tokens_ =
       &HistogramFamily(registry, "prefscore_batch_tokens", "Tokens of a batch, all models together")
            .Add({}, kTokenBuckets);
+  batch_bytes_ = &HistogramFamily(registry, "prefscore_batch_bytes", "Estimated memory of a batch").Add({}, kByteBuckets);
 
   auto& forwards = HistogramFamily(registry, "prefscore_forward_duration_seconds",
                                    "One forward pass over a batch, by model");
+  auto& costs = GaugeFamily(registry, "prefscore_cost_seconds",
+                            "What a forward pass was measured to cost at start, by model and what it is proportional to");
   for (const ModelLabels& model : models) {
+    for (const char* term : kCostTerms) {
+      cost_seconds_[model.name].push_back(&costs.Add({{"model", model.name}, {"per", term}}));
+    }
     forward_duration_[model.name] = &forwards.Add({{"model", model.name}}, kDurationBuckets);
   }
   auto& tokens = CounterFamily(registry, "prefscore_tokens_total",
@@ -162,14 +188,33 @@ void Metrics::OnRequest(const std::string& method, int code, absl::Duration dura
   metrics.duration->Observe(absl::ToDoubleSeconds(duration));
 }
 
-void Metrics::OnQueueChanged(std::int64_t queued_groups, std::int64_t queued_tokens) {
-  queued_groups_->Set(static_cast<double>(queued_groups));
-  queued_tokens_->Set(static_cast<double>(queued_tokens));
+void Metrics::OnQueueChanged(Priority priority, std::int64_t queued_groups, std::int64_t queued_tokens) {
+  const ClassMetrics& metrics = classes_[static_cast<std::size_t>(priority)];
+  metrics.queued_groups->Set(static_cast<double>(queued_groups));
+  metrics.queued_tokens->Set(static_cast<double>(queued_tokens));
 }
 
-void Metrics::OnQueueDelay(absl::Duration delay) { queue_delay_->Observe(absl::ToDoubleSeconds(delay)); }
+void Metrics::OnQueueDelay(Priority priority, absl::Duration delay) {
+  classes_[static_cast<std::size_t>(priority)].queue_delay->Observe(absl::ToDoubleSeconds(delay));
+}
 
-void Metrics::OnBatch(std::int64_t num_tokens) { batch_tokens_->Observe(static_cast<double>(num_tokens)); }
+void Metrics::OnBatch(const BatchReport& batch) {
+  const ClassMetrics& metrics = classes_[static_cast<std::size_t>(batch.priority)];
+  batch_tokens_->Observe(static_cast<double>(batch.num_tokens));
+  batch_bytes_->Observe(static_cast<double>(batch.num_bytes));
+  metrics.predicted_seconds->Increment(batch.predicted_seconds);
+  metrics.measured_seconds->Increment(batch.measured_seconds);
+}
+
+void Metrics::OnRefused(Priority priority, RefusalReason reason) {
+  classes_[static_cast<std::size_t>(priority)].refusals[static_cast<std::size_t>(reason)]->Increment();
+}
+
+void Metrics::OnCostFitted(const std::string& model, const CostCoefficients& cost) {
+  const double seconds[] = {cost.seconds_per_token, cost.seconds_per_attended_position, cost.seconds_per_head_row,
+                            cost.seconds_per_forward};
+  for (std::size_t term = 0; term < std::size(kCostTerms); ++term) cost_seconds_.at(model)[term]->Set(seconds[term]);
+}
 
 void Metrics::OnForward(const std::string& model, absl::Duration duration) {
   forward_duration_.at(model)->Observe(absl::ToDoubleSeconds(duration));

@@ -18,6 +18,7 @@
 #include "prometheus/gauge.h"
 #include "prometheus/histogram.h"
 #include "prometheus/registry.h"
+#include "server/batching/scheduler.h"
 
 namespace prefscore {
 
@@ -50,9 +51,12 @@ class Metrics {
   void OnStreamOpened() { streams_in_flight_->Increment(); }
   void OnStreamClosed() { streams_in_flight_->Decrement(); }
 
-  void OnQueueChanged(std::int64_t queued_groups, std::int64_t queued_tokens);
-  void OnQueueDelay(absl::Duration delay);
-  void OnBatch(std::int64_t num_tokens);
+  void OnQueueChanged(Priority priority, std::int64_t queued_groups, std::int64_t queued_tokens);
+  void OnQueueDelay(Priority priority, absl::Duration delay);
+  void OnBatch(const BatchReport& batch);
+  void OnRefused(Priority priority, RefusalReason reason);
+  // What a pass of this model costs was measured.
+  void OnCostFitted(const std::string& model, const CostCoefficients& cost);
   void OnForward(const std::string& model, absl::Duration duration);
   void OnTokens(std::int64_t computed, std::int64_t saved_by_sharing);
 
@@ -72,11 +76,19 @@ class Metrics {
   const std::shared_ptr<prometheus::Registry> registry_;
   std::map<std::string, MethodMetrics> methods_;
   prometheus::Gauge* streams_in_flight_;
-  prometheus::Gauge* queued_groups_;
-  prometheus::Gauge* queued_tokens_;
-  prometheus::Histogram* queue_delay_;
+  struct ClassMetrics {
+    prometheus::Gauge* queued_groups;
+    prometheus::Gauge* queued_tokens;
+    prometheus::Histogram* queue_delay;
+    std::vector<prometheus::Counter*> refusals;  // [RefusalReason]
+    prometheus::Counter* predicted_seconds;
+    prometheus::Counter* measured_seconds;
+  };
+  std::vector<ClassMetrics> classes_;  // [Priority]
   prometheus::Histogram* batch_tokens_;
+  prometheus::Histogram* batch_bytes_;
   std::map<std::string, prometheus::Histogram*> forward_duration_;  // by model
+  std::map<std::string, std::vector<prometheus::Gauge*>> cost_seconds_;  // by model; [kCostTerms]
   prometheus::Counter* tokens_computed_;
   prometheus::Counter* tokens_saved_;
   prometheus::Counter* pairs_scored_;

@@ -23,11 +23,16 @@ std::vector<ModelLabels> LabelsOf(const ModelRegistry& registry) {
 
 ScorerObserver CountInto(Metrics& metrics) {
   ScorerObserver observer;
-  observer.scheduler.on_queue_changed = [&metrics](std::int64_t groups, std::int64_t tokens) {
-    metrics.OnQueueChanged(groups, tokens);
+  observer.scheduler.on_queue_changed = [&metrics](Priority priority, std::int64_t groups, std::int64_t tokens) {
+    metrics.OnQueueChanged(priority, groups, tokens);
   };
-  observer.scheduler.on_queue_delay = [&metrics](absl::Duration delay) { metrics.OnQueueDelay(delay); };
-  observer.scheduler.on_batch = [&metrics](std::int64_t, std::int64_t tokens) { metrics.OnBatch(tokens); };
+  observer.scheduler.on_queue_delay = [&metrics](Priority priority, absl::Duration delay) {
+    metrics.OnQueueDelay(priority, delay);
+  };
+  observer.scheduler.on_batch = [&metrics](const BatchReport& batch) { metrics.OnBatch(batch); };
+  observer.scheduler.on_refused = [&metrics](Priority priority, RefusalReason reason) {
+    metrics.OnRefused(priority, reason);
+  };
   observer.on_forward = [&metrics](const HostedModel& model, absl::Duration duration) {
     metrics.OnForward(model.name, duration);
   };

@@ -72,7 +72,7 @@ void AnalysisStream::OnReadDone(bool ok) {
 }
 
 void AnalysisStream::OnCancel() {
-  cancelled_->store(true);
+  context_.scorer->Cancel(*cancellation_);
   End(absl::CancelledError("the client cancelled, went away or set a deadline that passed"));
 }
 
@@ -124,9 +124,10 @@ void AnalysisStream::HandleMessage() {
 
   context_.scorer->ScorePairs(
       std::move(pairs), *pair_options_,
-      {.deadline = absl::FromChrono(rpc_->deadline()),
-       .is_cancelled = [cancelled = cancelled_] { return cancelled->load(); },
-       .admission = Scheduler::Admission::kAlways},
+      {.priority = priority_,
+       .deadline = absl::FromChrono(rpc_->deadline()),
+       .cancellation = cancellation_,
+       .waits_for_room = true},
       [this, request = std::move(request), origins = std::move(origins)](absl::Status status,
                                                                         PairOutcomes outcomes) mutable {
         if (!status.ok()) return OnMessageDone(status);
@@ -163,6 +164,8 @@ absl::Status AnalysisStream::HandleOptions(const v1::AnalysisOptions& options, c
   auto resolved = AnalysisOptionsFromProto(options, context_.limits.max_objectives);
   if (!resolved.ok()) return UnderField("options", resolved.status());
   ASSIGN_OR_RETURN(PairOptions pair_options, ResolveOptions(options.scoring(), context_, "options.scoring"));
+  ASSIGN_OR_RETURN(priority_,
+                   ResolvePriority(options.scoring().priority(), Priority::kBulk, "options.scoring.priority"));
   scoring_ = options.scoring();
   scoring_.set_policy(pair_options.policy->name);
   if (pair_options.reference != nullptr) scoring_.set_reference(pair_options.reference->name);
@@ -209,7 +212,7 @@ void AnalysisStream::SendReport() {
   absl::Status status;
   if (analyzer_ == nullptr) {
     status = FieldError("options", "are missing; the stream ended before its first message");
-  } else if (!cancelled_->load()) {
+  } else if (!cancellation_->is_cancelled()) {
     v1::AnalyzePairsResponse response;
     *response.mutable_report() =
         ReportToProto(analyzer_->MakeReport(), analyzer_->options(), scoring_, policies_, references_);
@@ -237,7 +240,7 @@ void AnalysisStream::Release() {
     is_finished_ = true;
     status = *end_;
   }
-  const grpc::Status grpc_status = ToGrpcStatus(status, context_.scorer->scheduler().RetryDelay());
+  const grpc::Status grpc_status = ToGrpcStatus(status);
   final_code_ = grpc_status.error_code();
   Finish(grpc_status);
 }

@@ -10,7 +10,6 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
-#include <atomic>
 #include <memory>
 #include <optional>
 #include <set>
@@ -87,13 +86,14 @@ class AnalysisStream final : public grpc::ServerReadReactor<grpc::ByteBuffer> {
   WorkerPool& pool_;
   AnalysisStreamSet& streams_;
   const absl::Time start_ = absl::Now();
-  const std::shared_ptr<std::atomic<bool>> cancelled_ = std::make_shared<std::atomic<bool>>(false);
+  const std::shared_ptr<Cancellation> cancellation_ = std::make_shared<Cancellation>();
   std::shared_ptr<AnalysisStream> self_;  // until OnDone
 
   // Used by one message at a time only.
   grpc::ByteBuffer read_buffer_;
   v1::ScoringOptions scoring_;
   std::optional<PairOptions> pair_options_;
+  Priority priority_ = Priority::kBulk;
   std::unique_ptr<Analyzer> analyzer_;
   DigestSet policies_;
   DigestSet references_;

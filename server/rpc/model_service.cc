@@ -47,6 +47,9 @@ void LimitsToProto(const Limits& limits, v1::Limits& proto) {
   proto.set_max_queued_tokens(limits.max_queued_tokens);
   proto.set_max_stream_in_flight(limits.max_stream_in_flight);
   proto.set_max_batch_tokens(limits.max_batch_tokens);
+  proto.set_max_queued_bytes(limits.max_queued_bytes);
+  proto.set_max_batch_bytes(limits.max_batch_bytes);
+  proto.set_max_batch_ms(limits.max_batch_ms);
 }
 
 }  // namespace

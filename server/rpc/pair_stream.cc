@@ -106,8 +106,12 @@ absl::Status PairStream::HandleOptions(const v1::ScoringOptions& options, const 
   if (!invalid.empty()) return InvalidTextError(invalid);
   ASSIGN_OR_RETURN(PairOptions resolved, ResolveOptions(options, context_));
   RETURN_IF_ERROR(CheckNoBatchObjective(resolved.objectives, "options.objectives", "the pairs of a stream"));
+  ASSIGN_OR_RETURN(const Priority priority,
+                   ResolvePriority(options.priority(), Priority::kBulk, "options.priority"));
   options_ = std::make_shared<const Options>(
-      Options{std::move(resolved), {options.return_token_logps(), options.return_token_ids()}});
+      Options{std::move(resolved), {options.return_token_logps(), options.return_token_ids()}, priority});
+  absl::MutexLock lock(&mutex_);
+  priority_ = priority;
   return absl::OkStatus();
 }
 
@@ -136,9 +140,10 @@ void PairStream::HandlePair(v1::PreferencePair& pair, const InvalidText& invalid
   pairs.push_back(*std::move(request));
   context_.scorer->ScorePairs(
       std::move(pairs), options_->pair,
-      {.deadline = absl::FromChrono(rpc_->deadline()),
-       .is_cancelled = [cancelled = cancelled_] { return cancelled->load(); },
-       .admission = Scheduler::Admission::kAlways},
+      {.priority = options_->priority,
+       .deadline = absl::FromChrono(rpc_->deadline()),
+       .cancellation = cancellation_,
+       .waits_for_room = true},
       [this, origin, options = options_, response = std::move(response)](
           absl::Status status, PairOutcomes outcomes) mutable {
         OnScored(origin, *options, std::move(response), std::move(status), std::move(outcomes));
@@ -165,7 +170,7 @@ void PairStream::OnScored(const PairOrigin& origin, const Options& options, v1::
 }
 
 void PairStream::QueueResult(grpc::ByteBuffer result) {
-  if (!cancelled_->load()) results_.push_back(std::move(result));
+  if (!cancellation_->is_cancelled()) results_.push_back(std::move(result));
 }
 
 void PairStream::End(const absl::Status& status) {
@@ -174,7 +179,7 @@ void PairStream::End(const absl::Status& status) {
 
 // The client is gone: nothing more can be written, and what is queued need not be computed.
 void PairStream::Abandon() {
-  cancelled_->store(true);
+  context_.scorer->Cancel(*cancellation_);
   results_.clear();
   end_ = absl::CancelledError("the client cancelled, went away or set a deadline that passed");
 }
@@ -183,7 +188,7 @@ void PairStream::Abandon() {
 bool PairStream::HasRoom() const {
   const std::int64_t in_flight = num_scoring_ + static_cast<std::int64_t>(results_.size()) + (writing_ ? 1 : 0);
   if (in_flight == 0) return true;
-  return in_flight < context_.limits.max_stream_in_flight && !context_.scorer->scheduler().IsFull();
+  return in_flight < context_.limits.max_stream_in_flight && context_.scorer->scheduler().HasRoom(priority_);
 }
 
 void PairStream::Advance() {
@@ -201,7 +206,7 @@ void PairStream::Advance() {
       mutex_.Unlock();
       StartRead(&read_buffer_);
     } else if (end_.has_value() && !writing_ && results_.empty() && num_scoring_ == 0 && num_pins_ == 0) {
-      const grpc::Status status = ToGrpcStatus(*end_, context_.scorer->scheduler().RetryDelay());
+      const grpc::Status status = ToGrpcStatus(*end_);
       final_code_ = status.error_code();
       mutex_.Unlock();
       Finish(status);

@@ -10,7 +10,6 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
-#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -58,6 +57,7 @@ class PairStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   struct Options {
     PairOptions pair;
     ResultDetail detail;
+    Priority priority;
   };
 
   PairStream(const ServiceContext& context, grpc::CallbackServerContext* rpc, PairStreamSet& streams)
@@ -91,7 +91,7 @@ class PairStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   grpc::CallbackServerContext* const rpc_;
   PairStreamSet& streams_;
   const absl::Time start_ = absl::Now();
-  const std::shared_ptr<std::atomic<bool>> cancelled_ = std::make_shared<std::atomic<bool>>(false);
+  const std::shared_ptr<Cancellation> cancellation_ = std::make_shared<Cancellation>();
 
   // Used by one read at a time only.
   std::shared_ptr<const Options> options_;
@@ -106,6 +106,7 @@ class PairStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   bool reading_ ABSL_GUARDED_BY(mutex_) = false;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool advancing_ ABSL_GUARDED_BY(mutex_) = false;  // a thread is in Advance; it also sees what others change meanwhile
+  Priority priority_ ABSL_GUARDED_BY(mutex_) = Priority::kBulk;  // once options are read, theirs
   std::int64_t num_scoring_ ABSL_GUARDED_BY(mutex_) = 0;  // pairs with the scorer
   int num_pins_ ABSL_GUARDED_BY(mutex_) = 0;
   std::deque<grpc::ByteBuffer> results_ ABSL_GUARDED_BY(mutex_);  // waiting to be written

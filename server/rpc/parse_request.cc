@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 
+#include "absl/hash/hash.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "google/protobuf/descriptor.h"
@@ -93,6 +94,17 @@ grpc::ByteBuffer Serialize(const google::protobuf::Message& message) {
   // Fails only beyond 2 GiB, which the limits on a request keep out of reach.
   grpc::GenericSerialize<grpc::ProtoBufferWriter, google::protobuf::Message>(message, &buffer, &own_buffer);
   return buffer;
+}
+
+std::uint64_t Fingerprint(const grpc::ByteBuffer& buffer) {
+  std::uint64_t fingerprint = 1;
+  std::vector<grpc::Slice> slices;
+  if (!buffer.Dump(&slices).ok()) return fingerprint;
+  for (const grpc::Slice& slice : slices) {
+    const absl::string_view bytes(reinterpret_cast<const char*>(slice.begin()), slice.size());
+    fingerprint = absl::HashOf(fingerprint, bytes);
+  }
+  return fingerprint == 0 ? 1 : fingerprint;
 }
 
 absl::Status InvalidTextError(const std::string& field) { return FieldError(field, "is not valid UTF-8"); }

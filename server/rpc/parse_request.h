@@ -7,6 +7,7 @@
 
 #include <grpcpp/support/byte_buffer.h>
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,9 @@ absl::Status ParseRequest(const grpc::ByteBuffer& buffer, google::protobuf::Mess
                           InvalidText& invalid_text);
 
 grpc::ByteBuffer Serialize(const google::protobuf::Message& message);
+
+// A number that the same bytes always give in this process, and others hardly ever. Never 0.
+std::uint64_t Fingerprint(const grpc::ByteBuffer& buffer);
 
 // The FieldError for a string that is not UTF-8.
 absl::Status InvalidTextError(const std::string& field);

@@ -83,6 +83,15 @@ absl::StatusOr<PairOptions> ResolveOptions(const v1::ScoringOptions& options, co
   return resolved;
 }
 
+absl::StatusOr<Priority> ResolvePriority(v1::Priority priority, Priority unset, const std::string& field) {
+  switch (priority) {
+    case v1::PRIORITY_UNSPECIFIED: return unset;
+    case v1::PRIORITY_INTERACTIVE: return Priority::kInteractive;
+    case v1::PRIORITY_BULK: return Priority::kBulk;
+    default: return FieldError(field, absl::StrCat(static_cast<int>(priority), " is not a known priority"));
+  }
+}
+
 absl::StatusOr<CompletionOptions> ResolveOptions(const v1::ScoreCompletionsRequest& request,
                                                  const ServiceContext& context) {
   const ModelRegistry& registry = *context.registry;

@@ -19,6 +19,9 @@ namespace prefscore {
 absl::StatusOr<PairOptions> ResolveOptions(const v1::ScoringOptions& options, const ServiceContext& context,
                                            const std::string& field = "options");
 
+// `unset` stands in for PRIORITY_UNSPECIFIED.
+absl::StatusOr<Priority> ResolvePriority(v1::Priority priority, Priority unset, const std::string& field);
+
 // What the pairs of a call are checked against.
 inline GroupRules RulesOf(const PairOptions& options, const ServiceContext& context) {
   return {context.limits, options.profile, options.reference != nullptr};

@@ -58,6 +58,8 @@ void HandleScorePairs(const ServiceContext& context, ScorePairsCall& call) {
   v1::ScorePairsRequest& request = call.request();
   const auto options = CheckScorePairs(call, request, context);
   if (!options.ok()) return call.Finish(options.status());
+  const auto priority = ResolvePriority(request.options().priority(), Priority::kInteractive, "options.priority");
+  if (!priority.ok()) return call.Finish(priority.status());
 
   std::vector<PairRequest> pairs;
   std::vector<PairOrigin> origins;
@@ -81,7 +83,7 @@ void HandleScorePairs(const ServiceContext& context, ScorePairsCall& call) {
 
   const ResultDetail detail = {request.options().return_token_logps(), request.options().return_token_ids()};
   context.scorer->ScorePairs(
-      std::move(pairs), *options, call.MakeCall(),
+      std::move(pairs), *options, call.MakeCall(*priority),
       [&context, &call, detail, options = *options, origins = std::move(origins)](
           absl::Status status, PairOutcomes outcomes) {
         for (std::size_t idx = 0; idx < outcomes.pairs.size(); ++idx) {
@@ -109,6 +111,8 @@ void HandleScoreCompletions(const ServiceContext& context, ScoreCompletionsCall&
   v1::ScoreCompletionsRequest& request = call.request();
   const auto options = CheckScoreCompletions(call, request, context);
   if (!options.ok()) return call.Finish(options.status());
+  const auto priority = ResolvePriority(request.priority(), Priority::kInteractive, "priority");
+  if (!priority.ok()) return call.Finish(priority.status());
   for (const HostedModel* model : options->models) IdentityToProto(*model, *call.response().add_models());
 
   std::vector<GroupRequest> groups;
@@ -132,7 +136,7 @@ void HandleScoreCompletions(const ServiceContext& context, ScoreCompletionsCall&
 
   const ResultDetail detail = {.with_token_logps = request.return_token_logps()};
   context.scorer->ScoreCompletions(
-      std::move(groups), *options, call.MakeCall(),
+      std::move(groups), *options, call.MakeCall(*priority),
       [&context, &call, detail, options = *options, indices = std::move(indices)](
           absl::Status status, std::vector<GroupOutcome> outcomes) {
         for (std::size_t idx = 0; idx < outcomes.size(); ++idx) {

@@ -16,6 +16,13 @@ struct ServiceContext {
   Limits limits;
 };
 
+inline SchedulerOptions SchedulerOptionsOf(const Limits& limits) {
+  return {.batch = {.max_tokens = limits.max_batch_tokens,
+                    .max_bytes = limits.max_batch_bytes,
+                    .max_seconds = 1e-3 * static_cast<double>(limits.max_batch_ms)},
+          .admission = {.max_queued_tokens = limits.max_queued_tokens, .max_queued_bytes = limits.max_queued_bytes}};
+}
+
 // Names of all rpcs, as the metrics know them.
 inline constexpr const char* kMethodNames[] = {"ScorePairs",     "StreamScorePairs", "ScoreCompletions",
                                                "EvaluateObjectives", "ListObjectives", "AnalyzePairs",

@@ -5,12 +5,15 @@
 
 #include "google/rpc/error_details.pb.h"
 #include "server/util/field_error.h"
+#include "server/util/retry_delay.h"
 
 namespace prefscore {
 namespace {
 
 constexpr char kErrorDomain[] = "prefscore";
 constexpr std::size_t kMaxMessageBytes = 1024;  // occurs three times in the trailers, which gRPC limits to 8 KiB
+
+constexpr absl::Duration kDefaultRetryDelay = absl::Seconds(1);
 
 constexpr StatusRow kInternalRow = {absl::StatusCode::kInternal, grpc::INTERNAL, "INTERNAL", false};
 
@@ -52,7 +55,7 @@ const std::vector<StatusRow>& StatusTable() {
   return *kTable;
 }
 
-google::rpc::Status ToRpcStatus(const absl::Status& status, absl::Duration retry_delay) {
+google::rpc::Status ToRpcStatus(const absl::Status& status) {
   google::rpc::Status result;
   if (status.ok()) return result;
   const StatusRow& row = RowOf(status.code());
@@ -74,6 +77,7 @@ google::rpc::Status ToRpcStatus(const absl::Status& status, absl::Duration retry
     AddDetail(bad_request, result);
   }
   if (row.suggests_retry) {
+    const absl::Duration retry_delay = RetryDelayOf(status).value_or(kDefaultRetryDelay);
     google::rpc::RetryInfo retry;
     retry.mutable_retry_delay()->set_seconds(absl::ToInt64Seconds(retry_delay));
     retry.mutable_retry_delay()->set_nanos(
@@ -83,9 +87,9 @@ google::rpc::Status ToRpcStatus(const absl::Status& status, absl::Duration retry
   return result;
 }
 
-grpc::Status ToGrpcStatus(const absl::Status& status, absl::Duration retry_delay) {
+grpc::Status ToGrpcStatus(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
-  const google::rpc::Status details = ToRpcStatus(status, retry_delay);
+  const google::rpc::Status details = ToRpcStatus(status);
   return grpc::Status(static_cast<grpc::StatusCode>(details.code()), details.message(), details.SerializeAsString());
 }
 

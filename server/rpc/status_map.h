@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/time/time.h"
 #include "google/rpc/status.pb.h"
 
 namespace prefscore {
@@ -23,8 +22,8 @@ struct StatusRow {
 const std::vector<StatusRow>& StatusTable();
 
 // Details: ErrorInfo always, BadRequest where `status` is an INVALID_ARGUMENT that carries a field (field_error.h),
-// RetryInfo with `retry_delay` where the table says so. Long messages are cut: trailers are limited to 8 KiB.
-google::rpc::Status ToRpcStatus(const absl::Status& status, absl::Duration retry_delay = absl::Seconds(1));
-grpc::Status ToGrpcStatus(const absl::Status& status, absl::Duration retry_delay = absl::Seconds(1));
+// RetryInfo where the table says so, with the delay that `status` carries (retry_delay.h), or 1 s. Long messages are cut: trailers are limited to 8 KiB.
+google::rpc::Status ToRpcStatus(const absl::Status& status);
+grpc::Status ToGrpcStatus(const absl::Status& status);
 
 }  // namespace prefscore

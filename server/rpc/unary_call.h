@@ -7,7 +7,6 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
-#include <atomic>
 #include <memory>
 #include <string>
 #include <utility>
@@ -30,7 +29,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   static grpc::ServerUnaryReactor* Start(const char* method, const ServiceContext& context,
                                          grpc::CallbackServerContext* rpc, const grpc::ByteBuffer* request,
                                          grpc::ByteBuffer* response, Handler handler) {
-    auto* call = new UnaryCall(method, context, rpc, response);
+    auto* call = new UnaryCall(method, context, rpc, request, response);
     const absl::Status status = ParseRequest(*request, call->request_, call->invalid_text_);
     if (status.ok()) {
       handler(*call);
@@ -45,35 +44,41 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   const InvalidText& invalid_text() const { return invalid_text_; }
 
   // The call as the scorer sees it.
-  Call MakeCall() const {
-    return {.deadline = absl::FromChrono(rpc_->deadline()),
-            .is_cancelled = [cancelled = cancelled_] { return cancelled->load(); },
-            .admission = Scheduler::Admission::kRefuseWhenFull};
+  Call MakeCall(Priority priority) const {
+    return {.priority = priority,
+            .deadline = absl::FromChrono(rpc_->deadline()),
+            .cancellation = cancellation_,
+            .fingerprint = Fingerprint(*request_buffer_)};
   }
 
   // The call must not be touched afterwards.
   void Finish(const absl::Status& status) {
     if (status.ok()) *response_buffer_ = Serialize(response_);
-    const grpc::Status grpc_status = ToGrpcStatus(status, context_.scorer->scheduler().RetryDelay());
+    const grpc::Status grpc_status = ToGrpcStatus(status);
     context_.metrics->OnRequest(method_, grpc_status.error_code(), absl::Now() - start_);
     grpc::ServerUnaryReactor::Finish(grpc_status);
   }
 
  private:
   UnaryCall(const char* method, const ServiceContext& context, grpc::CallbackServerContext* rpc,
-            grpc::ByteBuffer* response_buffer)
-      : method_(method), context_(context), rpc_(rpc), response_buffer_(response_buffer) {}
+            const grpc::ByteBuffer* request_buffer, grpc::ByteBuffer* response_buffer)
+      : method_(method),
+        context_(context),
+        rpc_(rpc),
+        request_buffer_(request_buffer),
+        response_buffer_(response_buffer) {}
 
-  void OnCancel() override { cancelled_->store(true); }
+  void OnCancel() override { context_.scorer->Cancel(*cancellation_); }
   void OnDone() override { delete this; }
 
   const std::string method_;
   const ServiceContext& context_;
   grpc::CallbackServerContext* const rpc_;
+  const grpc::ByteBuffer* const request_buffer_;
   grpc::ByteBuffer* const response_buffer_;
   const absl::Time start_ = absl::Now();
   // Shared: the scorer may ask after gRPC has deleted the call.
-  const std::shared_ptr<std::atomic<bool>> cancelled_ = std::make_shared<std::atomic<bool>>(false);
+  const std::shared_ptr<Cancellation> cancellation_ = std::make_shared<Cancellation>();
   InvalidText invalid_text_;
   Request request_;
   Response response_;

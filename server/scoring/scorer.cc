@@ -1,23 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/scoring/scorer.h"
 
+#include <algorithm>
 #include <atomic>
 #include <utility>
 
 #include "server/scoring/completions_job.h"
 #include "server/scoring/evaluate_pairs.h"
 #include "server/scoring/group_job.h"
+#include "server/scoring/job_cost.h"
 #include "server/scoring/pair_job.h"
 
 namespace prefscore {
 namespace {
 
+constexpr double kTokensPerByteMemory = 0.95;    // what a call leaves of the weight of those before it
 constexpr std::size_t kPreparedPerTask = 8;  // groups that one tokenizer task prepares: enough to keep all threads busy
 
 // A status that ends the whole call: its groups have no fault of their own.
 bool EndsCall(const absl::Status& status) {
   return absl::IsDeadlineExceeded(status) || absl::IsCancelled(status) || absl::IsUnavailable(status);
 }
+
+std::size_t NumModels(const PairOptions& options) { return options.reference == nullptr ? 1 : 2; }
+std::size_t NumModels(const CompletionOptions& options) { return options.models.size(); }
 
 // One call in progress: its inputs, its outcomes and how many steps are left. `Request` and `Outcome` are a pair's or a
 // prompt's.
@@ -33,6 +39,8 @@ struct CallState {
   const Call call;
   const Done done;
 
+  Ticket ticket;                                 // until the jobs are submitted
+  std::vector<ContentSize> sizes;                // [requests]
   std::vector<Outcome> outcomes;                 // [requests]
   std::vector<std::shared_ptr<GroupJob>> jobs;   // [requests]; null where there is nothing to compute
   std::atomic<std::size_t> num_unprepared{0};    // tokenizer tasks
@@ -41,6 +49,7 @@ struct CallState {
   // Ends the call. The jobs' callbacks hold this state: they are let go here, so that neither outlives the call.
   void Finish(absl::Status status) {
     jobs.clear();
+    ticket = {};
     done(status, status.ok() ? std::move(outcomes) : std::vector<Outcome>());
   }
 };
@@ -51,12 +60,66 @@ Scorer::Scorer(ScorerOptions options, ScorerObserver observer)
     : observer_(std::move(observer)),
       scheduler_(
           std::move(options.scheduler),
-          [this](const std::vector<JobPtr>& jobs) { RunGroupJobs(jobs, observer_.on_forward); }, observer_.scheduler),
+          [this](const std::vector<JobPtr>& jobs) {
+            std::vector<PassTime> passes;
+            RunGroupJobs(jobs, [&](const HostedModel& model, absl::Duration duration) {
+              passes.push_back({model.lm.get(), absl::ToDoubleSeconds(duration)});
+              observer_.on_forward(model, duration);
+            });
+            return passes;
+          },
+          observer_.scheduler),
       tokenizer_pool_(options.num_tokenizer_threads) {}
 
-// Prepares a call's requests on the tokenizer threads, submits their jobs together, finishes each as it is computed and
-// the call when all are. `prepare(request, options, outcome)` returns the job, or null where the outcome is complete;
-// `finish(request, options, job, outcome)` reads the job's scores.
+// What the call may make the queue hold: exact for ids, by recent text for text.
+Arrival Scorer::ArrivalOf(const Call& call, const std::vector<ContentSize>& sizes, std::size_t num_models) const {
+  QueueLoad load;
+  double num_tokens = 0;
+  for (const ContentSize& size : sizes) {
+    num_tokens += static_cast<double>(size.num_ids) + tokens_per_byte_ * static_cast<double>(size.num_text_bytes);
+    load.num_bytes += size.num_bytes;
+  }
+  load.num_tokens = static_cast<std::int64_t>(num_tokens * static_cast<double>(num_models));
+  return {.priority = call.priority,
+          .load = load,
+          .fingerprint = call.fingerprint,
+          .deadline = call.deadline,
+          .cancellation = call.cancellation};
+}
+
+void Scorer::LearnTokensPerByte(const std::vector<ContentSize>& sizes, std::size_t num_models,
+                                std::int64_t num_tokens) {
+  double num_text_bytes = 0;
+  for (const ContentSize& size : sizes) num_text_bytes += static_cast<double>(size.num_text_bytes);
+  if (num_text_bytes == 0) return;
+  const double newest = static_cast<double>(num_tokens) / static_cast<double>(num_models) / num_text_bytes;
+  tokens_per_byte_ = kTokensPerByteMemory * tokens_per_byte_ + (1 - kTokensPerByteMemory) * newest;
+}
+
+// Submits the call's jobs together. Not OK: none will be done.
+template <typename State>
+absl::Status Scorer::Submit(State& state, const std::function<void(std::size_t, absl::Status)>& finish_job) {
+  std::vector<JobPtr> jobs;
+  std::int64_t num_tokens = 0;
+  for (std::size_t idx = 0; idx < state.jobs.size(); ++idx) {
+    const auto& job = state.jobs[idx];
+    if (job == nullptr) continue;
+    SetCost(state.sizes[idx], *job);
+    num_tokens += job->num_tokens;
+    job->priority = state.call.priority;
+    job->deadline = state.call.deadline;
+    job->cancellation = state.call.cancellation;
+    job->done = [finish_job, idx](absl::Status status) { finish_job(idx, std::move(status)); };
+    jobs.push_back(job);
+  }
+  LearnTokensPerByte(state.sizes, NumModels(state.options), num_tokens);
+  state.num_unfinished = jobs.size();
+  return scheduler_.Submit(std::move(state.ticket), std::move(jobs));
+}
+
+// Lets a call in, prepares its requests on the tokenizer threads, submits their jobs together, finishes each as it is
+// computed and the call when all are. `prepare(request, options, outcome)` returns the job, or null where the outcome is
+// complete; `finish(request, options, job, outcome)` reads the job's scores.
 template <typename State, typename Prepare, typename Finish>
 void Scorer::Run(std::shared_ptr<State> state, Prepare prepare, Finish finish) {
   const std::size_t num_requests = state->requests.size();
@@ -64,6 +127,7 @@ void Scorer::Run(std::shared_ptr<State> state, Prepare prepare, Finish finish) {
   state->jobs.resize(num_requests);
   state->num_unprepared = (num_requests + kPreparedPerTask - 1) / kPreparedPerTask;
   if (num_requests == 0) return state->Finish(absl::OkStatus());
+  for (const auto& request : state->requests) state->sizes.push_back(SizeOf(request.content));
 
   const auto finish_job = [this, state, finish](std::size_t idx, absl::Status status) {
     auto& outcome = state->outcomes[idx];
@@ -79,30 +143,36 @@ void Scorer::Run(std::shared_ptr<State> state, Prepare prepare, Finish finish) {
     state->Finish(absl::OkStatus());
   };
 
-  const auto submit = [this, state, finish_job] {
-    std::vector<JobPtr> jobs;
-    for (std::size_t idx = 0; idx < state->jobs.size(); ++idx) {
-      const auto& job = state->jobs[idx];
-      if (job == nullptr) continue;
-      job->CountTokens();
-      job->deadline = state->call.deadline;
-      job->is_cancelled = state->call.is_cancelled;
-      job->done = [finish_job, idx](absl::Status status) { finish_job(idx, std::move(status)); };
-      jobs.push_back(job);
-    }
-    if (jobs.empty()) return state->Finish(absl::OkStatus());
-    state->num_unfinished = jobs.size();
-    const absl::Status status = scheduler_.Submit(std::move(jobs), state->call.admission);
-    if (!status.ok()) state->Finish(status);
+  const auto is_cancelled = [state] {
+    return state->call.cancellation != nullptr && state->call.cancellation->is_cancelled();
   };
 
-  for (std::size_t begin = 0; begin < num_requests; begin += kPreparedPerTask) {
-    tokenizer_pool_.Post([state, begin, num_requests, prepare, submit] {
-      for (std::size_t idx = begin; idx < std::min(begin + kPreparedPerTask, num_requests); ++idx) {
-        state->jobs[idx] = prepare(state->requests[idx], state->options, state->outcomes[idx]);
-      }
-      if (--state->num_unprepared == 0) submit();
-    });
+  const auto submit = [this, state, finish_job, is_cancelled] {
+    if (is_cancelled()) return state->Finish(absl::CancelledError("the call was cancelled before it was queued"));
+    const bool is_complete = std::all_of(state->jobs.begin(), state->jobs.end(),
+                                         [](const auto& job) { return job == nullptr; });
+    const absl::Status status = is_complete ? absl::OkStatus() : Submit(*state, finish_job);
+    if (is_complete || !status.ok()) state->Finish(status);
+  };
+
+  const auto start = [this, state, num_requests, prepare, submit, is_cancelled](absl::StatusOr<Ticket> ticket) {
+    if (!ticket.ok()) return state->Finish(ticket.status());
+    state->ticket = *std::move(ticket);
+    for (std::size_t begin = 0; begin < num_requests; begin += kPreparedPerTask) {
+      tokenizer_pool_.Post([state, begin, num_requests, prepare, submit, is_cancelled] {
+        const std::size_t end = std::min(begin + kPreparedPerTask, num_requests);
+        for (std::size_t idx = begin; idx < end && !is_cancelled(); ++idx) {
+          state->jobs[idx] = prepare(state->requests[idx], state->options, state->outcomes[idx]);
+        }
+        if (--state->num_unprepared == 0) submit();
+      });
+    }
+  };
+  Arrival arrival = ArrivalOf(state->call, state->sizes, NumModels(state->options));
+  if (state->call.waits_for_room) {
+    scheduler_.AdmitWhenRoom(std::move(arrival), start);
+  } else {
+    start(scheduler_.Admit(arrival));
   }
 }
 

@@ -2,6 +2,8 @@
 // Ties tokenizer, scheduler, models and objectives together: content in, scores out, asynchronously.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -15,6 +17,7 @@
 
 namespace prefscore {
 
+struct ContentSize;
 struct GroupJob;
 
 struct ScorerOptions {
@@ -33,9 +36,13 @@ struct ScorerObserver {
 
 // One rpc call; shared by its groups.
 struct Call {
+  Priority priority = Priority::kInteractive;
   absl::Time deadline = absl::InfiniteFuture();
-  std::function<bool()> is_cancelled = [] { return false; };
-  Scheduler::Admission admission = Scheduler::Admission::kRefuseWhenFull;
+  std::shared_ptr<const Cancellation> cancellation = nullptr;  // null: cannot be cancelled
+  // Where the queue is full, wait for room; otherwise the call is refused and told when to come again. For streams, which
+  // bring one message at a time.
+  bool waits_for_room = false;
+  std::uint64_t fingerprint = 0;  // of the request, to know it again after a refusal; 0: none
 };
 
 // Which models score a call's pairs and how; the same for all pairs of a call.
@@ -58,9 +65,9 @@ class Scorer {
  public:
   Scorer(ScorerOptions options, ScorerObserver observer);
 
-  // Scores the pairs of a call. `done` is called exactly once, from one of the scorer's threads: with a status that
-  // refuses the call as a whole (RESOURCE_EXHAUSTED, UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED), or OK and one outcome
-  // per pair, in order. Returns at once.
+  // Scores the pairs of a call. `done` is called exactly once: with a status that refuses the call as a whole
+  // (RESOURCE_EXHAUSTED, UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED), or OK and one outcome per pair, in order; before this
+  // returns, where the call is refused at arrival, otherwise from one of the scorer's threads. Returns at once.
   void ScorePairs(std::vector<PairRequest> pairs, PairOptions options, Call call,
                   std::function<void(absl::Status, PairOutcomes)> done);
 
@@ -68,7 +75,10 @@ class Scorer {
   void ScoreCompletions(std::vector<GroupRequest> groups, CompletionOptions options, Call call,
                         std::function<void(absl::Status, std::vector<GroupOutcome>)> done);
 
-  const Scheduler& scheduler() const { return scheduler_; }
+  // Calls with this cancellation end now, but for what is in flight.
+  void Cancel(Cancellation& cancellation) { scheduler_.Cancel(cancellation); }
+
+  Scheduler& scheduler() { return scheduler_; }
 
   // Stops admitting and waits for everything admitted, at most `grace`. Returns whether everything was done.
   bool Drain(absl::Duration grace);
@@ -76,9 +86,14 @@ class Scorer {
  private:
   template <typename State, typename Prepare, typename Finish>
   void Run(std::shared_ptr<State> state, Prepare prepare, Finish finish);
+  template <typename State>
+  absl::Status Submit(State& state, const std::function<void(std::size_t, absl::Status)>& finish_job);
+  Arrival ArrivalOf(const Call& call, const std::vector<ContentSize>& sizes, std::size_t num_models) const;
+  void LearnTokensPerByte(const std::vector<ContentSize>& sizes, std::size_t num_models, std::int64_t num_tokens);
   void CountTokens(const GroupJob& job);
 
   const ScorerObserver observer_;
+  std::atomic<double> tokens_per_byte_{0.3};  // of recent text: what a call may bring before it is tokenised
   Scheduler scheduler_;
   WorkerPool tokenizer_pool_;
 };

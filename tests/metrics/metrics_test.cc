@@ -61,7 +61,8 @@ TEST(MetricsTest, SeriesAreThereBeforeTheirFirstEvent) {
        {"prefscore_requests_total{code=\"OK\",method=\"ScorePairs\"} 0",
         "prefscore_requests_total{code=\"UNAUTHENTICATED\",method=\"GetModel\"} 0",
         "prefscore_request_duration_seconds_count{method=\"GetModel\"} 0", "prefscore_streams_in_flight 0",
-        "prefscore_queued_pairs 0", "prefscore_queued_tokens 0", "prefscore_queue_delay_seconds_count 0",
+        "prefscore_queued_pairs{priority=\"bulk\"} 0", "prefscore_queued_tokens{priority=\"bulk\"} 0",
+        "prefscore_queue_delay_seconds_count{priority=\"bulk\"} 0",
         "prefscore_batch_tokens_count 0", "prefscore_forward_duration_seconds_count{model=\"other\"} 0",
         "prefscore_tokens_total{kind=\"computed\"} 0", "prefscore_tokens_total{kind=\"saved_by_sharing\"} 0",
         "prefscore_pairs_scored_total 0", "prefscore_pairs_accurate_total 0",
@@ -80,9 +81,16 @@ TEST(MetricsTest, EventsMoveTheirSeriesAndNoOther) {
   metrics->OnStreamOpened();
   metrics->OnStreamOpened();
   metrics->OnStreamClosed();
-  metrics->OnQueueChanged(2, 70);
-  metrics->OnQueueDelay(absl::Seconds(2));
-  metrics->OnBatch(100);
+  metrics->OnQueueChanged(Priority::kBulk, 2, 70);
+  metrics->OnQueueDelay(Priority::kInteractive, absl::Seconds(2));
+  metrics->OnBatch({.priority = Priority::kBulk,
+                    .num_jobs = 2,
+                    .num_tokens = 100,
+                    .num_bytes = 5'000'000,
+                    .predicted_seconds = 0.25,
+                    .measured_seconds = 0.5});
+  metrics->OnRefused(Priority::kInteractive, RefusalReason::kDeadline);
+  metrics->OnCostFitted("policy", {.seconds_per_token = 0.001, .seconds_per_forward = 0.5});
   metrics->OnForward("policy", absl::Milliseconds(1500));
   metrics->OnTokens(100, 40);
   metrics->OnPairScored({"policy", "other", 3.0, -4.0, 0.7});
@@ -97,7 +105,17 @@ TEST(MetricsTest, EventsMoveTheirSeriesAndNoOther) {
         "prefscore_request_duration_seconds_bucket{method=\"ScorePairs\",le=\"0.025\"} 0",
         "prefscore_request_duration_seconds_bucket{method=\"ScorePairs\",le=\"0.05\"} 1",
         "prefscore_streams_in_flight 1",
-        "prefscore_queued_pairs 2", "prefscore_queued_tokens 70", "prefscore_queue_delay_seconds_sum 2",
+        "prefscore_queued_pairs{priority=\"bulk\"} 2", "prefscore_queued_tokens{priority=\"bulk\"} 70",
+        "prefscore_queued_pairs{priority=\"interactive\"} 0",
+        "prefscore_queue_delay_seconds_sum{priority=\"interactive\"} 2",
+        "prefscore_batch_bytes_bucket{le=\"4194304\"} 0", "prefscore_batch_bytes_bucket{le=\"16777216\"} 1",
+        "prefscore_batch_predicted_seconds_total{priority=\"bulk\"} 0.25",
+        "prefscore_batch_seconds_total{priority=\"bulk\"} 0.5",
+        "prefscore_batch_seconds_total{priority=\"interactive\"} 0",
+        "prefscore_refusals_total{priority=\"interactive\",reason=\"deadline\"} 1",
+        "prefscore_refusals_total{priority=\"interactive\",reason=\"queued_tokens\"} 0",
+        "prefscore_cost_seconds{model=\"policy\",per=\"token\"} 0.001",
+        "prefscore_cost_seconds{model=\"policy\",per=\"forward\"} 0.5",
         "prefscore_batch_tokens_bucket{le=\"128\"} 1", "prefscore_forward_duration_seconds_sum{model=\"policy\"} 1.5",
         "prefscore_forward_duration_seconds_count{model=\"other\"} 0", "prefscore_tokens_total{kind=\"computed\"} 100",
         "prefscore_tokens_total{kind=\"saved_by_sharing\"} 40", "prefscore_pairs_scored_total 3",
@@ -137,7 +155,7 @@ TEST(MetricsTest, AllNamesHaveThePrefixAndHelp) {
     EXPECT_TRUE(with_help.contains(name)) << name;
     EXPECT_EQ(name.ends_with("_total"), rest == " counter") << name;
   }
-  EXPECT_EQ(num_types, 20);
+  EXPECT_EQ(num_types, 25);
 }
 
 TEST(MetricsExposerTest, ServesWhatPromtoolAccepts) {

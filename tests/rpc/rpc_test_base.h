@@ -103,12 +103,11 @@ class RpcTestBase : public ::testing::Test {
     metrics_ = std::make_unique<Metrics>(
         std::vector<std::string>(std::begin(kMethodNames), std::end(kMethodNames)), LabelsOf(*registry_));
     ScorerOptions options;
-    options.scheduler.max_batch_tokens = limits_.max_batch_tokens;
-    options.scheduler.max_queued_tokens = limits_.max_queued_tokens;
+    options.scheduler = SchedulerOptionsOf(limits_);
     ScorerObserver observer = CountInto(*metrics_);
-    observer.scheduler.on_queue_changed = [this, count = observer.scheduler.on_queue_changed](auto groups, auto tokens) {
+    observer.scheduler.on_queue_changed = [this, count = observer.scheduler.on_queue_changed](auto priority, auto groups, auto tokens) {
       ++num_queue_changes_;
-      count(groups, tokens);
+      count(priority, groups, tokens);
     };
     scorer_ = std::make_unique<Scorer>(options, observer);
     auto server = Server::Start("127.0.0.1:0", {registry_.get(), scorer_.get(), metrics_.get(), limits_});

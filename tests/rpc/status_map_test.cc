@@ -9,6 +9,7 @@
 #include <string>
 
 #include "server/util/field_error.h"
+#include "server/util/retry_delay.h"
 
 namespace prefscore {
 namespace {
@@ -32,7 +33,7 @@ class StatusTableTest : public ::testing::TestWithParam<ExpectedRow> {};
 
 TEST_P(StatusTableTest, MapsCodeReasonAndRetry) {
   const ExpectedRow& expected = GetParam();
-  const grpc::Status grpc_status = ToGrpcStatus(absl::Status(expected.code, "what"), absl::Milliseconds(2500));
+  const grpc::Status grpc_status = ToGrpcStatus(WithRetryDelay(absl::Status(expected.code, "what"), absl::Milliseconds(2500)));
   EXPECT_EQ(grpc_status.error_code(), expected.grpc_code);
   EXPECT_EQ(grpc_status.error_message(), "what");
   google::rpc::Status details;

@@ -234,7 +234,11 @@ TEST_F(ScorerTest, ACallThatIsOverEndsAsAWhole) {
   Start();
   EXPECT_EQ(Score({Pair({1}, {2}, {3})}, Options(), {.deadline = absl::InfinitePast()}).first.code(),
             absl::StatusCode::kDeadlineExceeded);
-  EXPECT_EQ(Score({Pair({1}, {2}, {3})}, Options(), {.is_cancelled = [] { return true; }}).first.code(),
+  const auto cancellation = std::make_shared<Cancellation>();
+  scorer_->Cancel(*cancellation);
+  Call cancelled;
+  cancelled.cancellation = cancellation;
+  EXPECT_EQ(Score({Pair({1}, {2}, {3})}, Options(), cancelled).first.code(),
             absl::StatusCode::kCancelled);
   EXPECT_EQ(policy_lm_->num_forwards(), 0);
   EXPECT_TRUE(scorer_->Drain(absl::Seconds(60)));

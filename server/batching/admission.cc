@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/batching/admission.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+
+namespace prefscore {
+namespace {
+
+constexpr double kBulkShare = 0.5;           // of the limits
+constexpr double kNewcomersShare = 7.0 / 8;  // of the limits, while somebody is expected back
+constexpr double kStreamShare = 0.5;         // of what the class may hold
+constexpr double kPacePessimism = 1.1;       // the pace is a prediction, and who comes too early is refused again
+constexpr absl::Duration kUnknownPaceDelay = absl::Seconds(1);
+constexpr absl::Duration kMinDelay = absl::Milliseconds(50);
+constexpr absl::Duration kMaxDelay = absl::Minutes(10);
+
+double ShareOf(Priority priority) { return priority == Priority::kBulk ? kBulkShare : 1; }
+
+}  // namespace
+
+QueueLoad Admission::HeldInAll() const {
+  QueueLoad all = held_[0];
+  all += held_[1];
+  return all;
+}
+
+bool Admission::HasRoom(Priority priority) const {
+  const double share = kStreamShare * ShareOf(priority);
+  const QueueLoad held = this->held(priority);
+  return static_cast<double>(held.num_tokens) < share * static_cast<double>(limits_.max_queued_tokens) &&
+         static_cast<double>(held.num_bytes) < share * static_cast<double>(limits_.max_queued_bytes);
+}
+
+std::optional<Refusal> Admission::Take(Priority priority, const QueueLoad& need, std::uint64_t fingerprint,
+                                       const QueuePace& pace, absl::Time now) {
+  RetryBook& book = books_[static_cast<std::size_t>(priority)];
+  book.Expire(now);
+  std::optional<absl::Duration> wait;
+  const bool is_expected = book.Claim(fingerprint, now, &wait);
+  auto refusal = Check(priority, need, is_expected || book.empty() ? 1 : kNewcomersShare, pace);
+  if (!refusal.has_value()) {
+    Held(priority) += need;
+    return std::nullopt;
+  }
+  if (wait.has_value()) {
+    refusal->retry_delay = std::max(*wait, kMinDelay);
+  } else {
+    book.Promise(fingerprint, need, refusal->retry_delay, now);
+  }
+  return refusal;
+}
+
+std::optional<Refusal> Admission::Change(Priority priority, const QueueLoad& from, const QueueLoad& to,
+                                         const QueuePace& pace) {
+  Held(priority) -= from;
+  if (to.num_tokens > from.num_tokens || to.num_bytes > from.num_bytes) {
+    if (auto refusal = Check(priority, to, 1, pace)) {
+      Held(priority) += from;
+      return refusal;
+    }
+  }
+  Held(priority) += to;
+  return std::nullopt;
+}
+
+std::optional<Refusal> Admission::Check(Priority priority, const QueueLoad& need, double share,
+                                        const QueuePace& pace) const {
+  const QueueLoad own = held(priority);
+  if (own.num_tokens == 0) return std::nullopt;
+  const QueueLoad all = HeldInAll();
+  const auto exceeds = [&](std::int64_t own, std::int64_t all, std::int64_t need, std::int64_t limit) {
+    const auto most = share * static_cast<double>(limit);
+    return static_cast<double>(own + need) > ShareOf(priority) * most || static_cast<double>(all + need) > most;
+  };
+  const bool has_many_tokens = exceeds(own.num_tokens, all.num_tokens, need.num_tokens, limits_.max_queued_tokens);
+  const bool has_many_bytes = exceeds(own.num_bytes, all.num_bytes, need.num_bytes, limits_.max_queued_bytes);
+  if (!has_many_tokens && !has_many_bytes) return std::nullopt;
+  const auto message = [&](const char* unit, std::int64_t own, std::int64_t all, std::int64_t need,
+                           std::int64_t limit) {
+    return absl::StrCat("the queue holds ", all, " ", unit, ", ", own, " of them ", kPriorityNames[static_cast<std::size_t>(priority)],
+                        ", and the call brings ", need, "; the limit is max_queued_", unit, " = ", limit,
+                        priority == Priority::kBulk ? ", half of it for bulk work" : "");
+  };
+  Refusal refusal{.reason = has_many_tokens ? RefusalReason::kQueuedTokens : RefusalReason::kQueuedBytes,
+                  .message = has_many_tokens ? message("tokens", own.num_tokens, all.num_tokens, need.num_tokens,
+                                                       limits_.max_queued_tokens)
+                                             : message("bytes", own.num_bytes, all.num_bytes, need.num_bytes,
+                                                       limits_.max_queued_bytes),
+                  .retry_delay = RetryDelay(priority, need, pace)};
+  return refusal;
+}
+
+// How long until what waits, and what comes back before this call, has left room for it.
+absl::Duration Admission::RetryDelay(Priority priority, const QueueLoad& need, const QueuePace& pace) const {
+  if (pace.seconds_per_token <= 0) return kUnknownPaceDelay;
+  const RetryBook& book = books_[static_cast<std::size_t>(priority)];
+  const QueueLoad own = held(priority);
+  const QueueLoad all = HeldInAll();
+  // The larger excess of the class over its share, and of all over the limit.
+  const auto excess = [&](double own, double all, double expected, double need, double limit) {
+    const double class_limit = ShareOf(priority) * limit;
+    return std::max(own + expected + std::min(need, class_limit) - class_limit,
+                    all + expected + std::min(need, limit) - limit);
+  };
+  const double excess_tokens =
+      excess(static_cast<double>(own.num_tokens), static_cast<double>(all.num_tokens), book.expected_tokens(),
+             static_cast<double>(need.num_tokens), static_cast<double>(limits_.max_queued_tokens));
+  const double excess_bytes =
+      excess(static_cast<double>(own.num_bytes), static_cast<double>(all.num_bytes), book.expected_bytes(),
+             static_cast<double>(need.num_bytes), static_cast<double>(limits_.max_queued_bytes));
+  const double tokens_per_byte =
+      all.num_bytes > 0 ? static_cast<double>(all.num_tokens) / static_cast<double>(all.num_bytes) : 0;
+  const double tokens_to_go = std::max({excess_tokens, excess_bytes * tokens_per_byte, 0.0});
+  const double seconds = pace.seconds_to_next_batch + tokens_to_go * pace.seconds_per_token;
+  return std::clamp(absl::Seconds(kPacePessimism * seconds), kMinDelay, kMaxDelay);
+}
+
+}  // namespace prefscore

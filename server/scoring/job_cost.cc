@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/scoring/job_cost.h"
+
+#include <algorithm>
+#include <set>
+#include <string>
+#include <utility>
+#include <variant>
+
+namespace prefscore {
+namespace {
+
+std::int64_t BytesOf(const TextContent& content) {
+  const auto* text = std::get_if<std::string>(&content);
+  return static_cast<std::int64_t>(text != nullptr ? text->size() : std::get<ConversationJson>(content).messages.size());
+}
+
+}  // namespace
+
+ContentSize SizeOf(const GroupContent& content) {
+  ContentSize size{.num_bytes = kQueuedBytesPerGroup};
+  if (const auto* ids = std::get_if<PromptGroup>(&content)) {
+    size.num_ids = ids->num_tokens();
+    size.num_bytes += size.num_ids * static_cast<std::int64_t>(sizeof(TokenId));
+    return size;
+  }
+  const auto& text = std::get<TextGroup>(content);
+  if (text.prompt.has_value()) size.num_text_bytes = BytesOf(*text.prompt);
+  for (const TextContent& completion : text.completions) size.num_text_bytes += BytesOf(completion);
+  size.num_bytes += size.num_text_bytes +
+                    static_cast<std::int64_t>(text.tools_json.size() + text.chat_template_kwargs_json.size());
+  return size;
+}
+
+ForwardWork WorkOf(const PromptGroup& group) {
+  const auto prompt = static_cast<std::int64_t>(group.prompt.size());
+  ForwardWork work{.num_tokens = prompt, .num_attended_positions = prompt * (prompt + 1) / 2, .num_head_rows = 1};
+  for (const TokenIds& completion : group.completions) {
+    const auto num_rows = static_cast<std::int64_t>(completion.size()) - 1;
+    work.num_tokens += num_rows;
+    work.num_attended_positions += num_rows * prompt + num_rows * (num_rows + 1) / 2;
+    work.num_head_rows += num_rows;
+  }
+  return work;
+}
+
+void SetCost(const ContentSize& content, GroupJob& job) {
+  job.CountTokens();
+  job.num_queued_bytes = content.num_bytes;
+  job.num_batch_bytes = 0;
+  job.work.clear();
+  std::set<std::pair<const CausalLm*, const PromptGroup*>> counted;
+  for (const GroupForward& forward : job.forwards) {
+    const ForwardWork work = WorkOf(*forward.group);
+    job.num_queued_bytes += forward.group->num_tokens() * static_cast<std::int64_t>(sizeof(TokenId)) +
+                            work.num_head_rows * static_cast<std::int64_t>(sizeof(double));
+    if (!counted.insert({forward.model->lm.get(), forward.group.get()}).second) continue;
+    // Models run one after the other: the larger one's memory is the batch's.
+    job.num_batch_bytes = std::max(job.num_batch_bytes, work.num_tokens * kBatchBytesPerRow +
+                                                            work.num_head_rows * kBatchBytesPerHeadRow);
+    job.work.push_back({forward.model->lm.get(), work});
+  }
+}
+
+}  // namespace prefscore

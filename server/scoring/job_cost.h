@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a piece of work costs: before it is tokenised, as far as its content tells, and exactly afterwards.
+#pragma once
+
+#include <cstdint>
+
+#include "server/scoring/group_job.h"
+#include "server/scoring/types.h"
+
+namespace prefscore {
+
+// Memory of a forward pass per row of it: hidden states, projections and MLP of one layer in float32, for a hidden size
+// of about 1024; and per head row, whose logits are made and reduced tile by tile. Estimates, for the budget of a batch.
+inline constexpr std::int64_t kBatchBytesPerRow = 64 << 10;
+inline constexpr std::int64_t kBatchBytesPerHeadRow = 4 << 10;
+
+// Held per pair or prompt beside its content, ids and scores.
+inline constexpr std::int64_t kQueuedBytesPerGroup = 1 << 10;
+
+// Content as it was sent: its memory, and its ids where it has ids.
+struct ContentSize {
+  std::int64_t num_bytes = 0;
+  std::int64_t num_text_bytes = 0;
+  std::int64_t num_ids = 0;
+};
+ContentSize SizeOf(const GroupContent& content);
+
+// Of one pass over one group: the prompt's rows see their own past, a completion's also the prompt; a completion's last
+// token has no row, and its first is predicted by the prompt's last row.
+ForwardWork WorkOf(const PromptGroup& group);
+
+// Fills all costs of a job from its forwards. Equal groups under the same weights count once.
+void SetCost(const ContentSize& content, GroupJob& job);
+
+}  // namespace prefscore

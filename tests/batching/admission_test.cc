@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/batching/admission.h"
+
+#include <deque>
+#include <map>
+#include <random>
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace prefscore {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr absl::Time kEpoch = absl::UnixEpoch();
+constexpr QueuePace kUnknownPace;
+constexpr Priority kInteractive = Priority::kInteractive;
+constexpr Priority kBulk = Priority::kBulk;
+
+TEST(AdmissionTest, TokensAndBytesAreLimited) {
+  Admission admission({.max_queued_tokens = 10, .max_queued_bytes = 1000});
+  EXPECT_FALSE(admission.Take(kInteractive, {6, 100}, 0, kUnknownPace, kEpoch));
+  const auto tokens = admission.Take(kInteractive, {5, 1}, 0, kUnknownPace, kEpoch);
+  ASSERT_TRUE(tokens.has_value());
+  EXPECT_EQ(tokens->reason, RefusalReason::kQueuedTokens);
+  EXPECT_THAT(tokens->message, HasSubstr("the queue holds 6 tokens, 6 of them interactive, and the call brings 5; the "
+                                         "limit is max_queued_tokens = 10"));
+  EXPECT_EQ(tokens->retry_delay, absl::Seconds(1)) << "nothing is known of the pace";
+  const auto bytes = admission.Take(kInteractive, {4, 901}, 0, kUnknownPace, kEpoch);
+  ASSERT_TRUE(bytes.has_value());
+  EXPECT_EQ(bytes->reason, RefusalReason::kQueuedBytes);
+  EXPECT_FALSE(admission.Take(kInteractive, {4, 900}, 0, kUnknownPace, kEpoch));
+  admission.Release(kInteractive, {6, 100});
+  admission.Release(kInteractive, {4, 900});
+  EXPECT_EQ(admission.held(kInteractive).num_tokens, 0);
+  EXPECT_EQ(admission.held(kInteractive).num_bytes, 0);
+}
+
+TEST(AdmissionTest, AClassThatHoldsNothingTakesAnyOneCall) {
+  Admission admission({.max_queued_tokens = 10});
+  EXPECT_FALSE(admission.Take(kInteractive, {40, 0}, 0, kUnknownPace, kEpoch));
+  EXPECT_TRUE(admission.Take(kInteractive, {1, 0}, 0, kUnknownPace, kEpoch));
+  EXPECT_FALSE(admission.Take(kBulk, {1, 0}, 0, kUnknownPace, kEpoch));
+}
+
+TEST(AdmissionTest, BulkHoldsHalfAtMost) {
+  Admission admission({.max_queued_tokens = 100});
+  EXPECT_TRUE(admission.HasRoom(kBulk));
+  EXPECT_FALSE(admission.Take(kBulk, {25, 0}, 0, kUnknownPace, kEpoch));
+  EXPECT_FALSE(admission.HasRoom(kBulk)) << "streams pause at half of that";
+  EXPECT_TRUE(admission.HasRoom(kInteractive));
+  EXPECT_FALSE(admission.Take(kBulk, {25, 0}, 0, kUnknownPace, kEpoch));
+  const auto refusal = admission.Take(kBulk, {1, 0}, 0, kUnknownPace, kEpoch);
+  ASSERT_TRUE(refusal.has_value());
+  EXPECT_THAT(refusal->message, HasSubstr("100, half of it for bulk work"));
+  EXPECT_FALSE(admission.Take(kInteractive, {1, 0}, 0, kUnknownPace, kEpoch));
+  EXPECT_FALSE(admission.Take(kInteractive, {49, 0}, 0, kUnknownPace, kEpoch));
+  EXPECT_TRUE(admission.Take(kInteractive, {1, 0}, 0, kUnknownPace, kEpoch));
+}
+
+TEST(AdmissionTest, ACallThatTurnsOutLargerMayStillBeRefused) {
+  Admission admission({.max_queued_tokens = 100});
+  EXPECT_FALSE(admission.Take(kInteractive, {50, 0}, 0, kUnknownPace, kEpoch));
+  EXPECT_FALSE(admission.Take(kInteractive, {40, 0}, 0, kUnknownPace, kEpoch));
+  EXPECT_TRUE(admission.Change(kInteractive, {40, 0}, {51, 0}, kUnknownPace));
+  EXPECT_EQ(admission.held(kInteractive).num_tokens, 90);
+  EXPECT_FALSE(admission.Change(kInteractive, {40, 0}, {45, 0}, kUnknownPace));
+  EXPECT_FALSE(admission.Change(kInteractive, {45, 0}, {10, 0}, kUnknownPace));
+  EXPECT_EQ(admission.held(kInteractive).num_tokens, 60);
+}
+
+TEST(AdmissionTest, TheDelayIsWhenTheCallsOwnWorkWillFitAfterThoseToldBefore) {
+  Admission admission({.max_queued_tokens = 1000});
+  const QueuePace pace{.seconds_per_token = 0.01, .seconds_to_next_batch = 0.5};
+  EXPECT_FALSE(admission.Take(kInteractive, {1000, 0}, 0, pace, kEpoch));
+  const auto delay = [&](std::int64_t num_tokens, std::uint64_t fingerprint) {
+    return absl::ToDoubleSeconds(admission.Take(kInteractive, {num_tokens, 0}, fingerprint, pace, kEpoch)->retry_delay);
+  };
+  EXPECT_NEAR(delay(100, 1), 1.1 * (0.5 + 1), 1e-9);
+  EXPECT_NEAR(delay(100, 2), 1.1 * (0.5 + 2), 1e-9);
+  EXPECT_NEAR(delay(300, 3), 1.1 * (0.5 + 5), 1e-9);
+  EXPECT_NEAR(delay(100, 1), 1.1 * (0.5 + 1), 1e-9) << "who comes too early is told the same time again";
+}
+
+// An overloaded server, second by second: calls come at four times the rate at which it works. Those who obey succeed at
+// their second attempt; the server is never idle; whoever does not come back harms nobody.
+void Overload(double share_that_comes_back) {
+  Admission admission({.max_queued_tokens = 10'000});
+  std::mt19937 random(3);
+  std::uniform_real_distribution<double> uniform(0, 1);
+  constexpr double kSecondsPerToken = 0.001;
+  constexpr absl::Duration kStep = absl::Milliseconds(10);  // 10 tokens computed, 40 arrive
+  struct Call {
+    std::int64_t num_tokens;
+    std::uint64_t fingerprint;
+    int num_attempts;
+  };
+  std::deque<Call> queue;
+  std::multimap<absl::Time, Call> returning;
+  std::int64_t debt_tokens = 0;  // computed ahead of the next call
+  std::uint64_t next_fingerprint = 1;
+  int num_second_attempts = 0;
+  int num_refused_again = 0;
+  int num_idle_steps = 0;
+  absl::Duration longest_delay;
+  for (absl::Time now = kEpoch; now < kEpoch + absl::Seconds(300); now += kStep) {
+    std::vector<Call> arriving;
+    for (int i = 0; i < 4; ++i) {
+      if (now < kEpoch + absl::Seconds(200)) arriving.push_back({5 + static_cast<int>(random() % 11), next_fingerprint++, 0});
+    }
+    while (!returning.empty() && returning.begin()->first <= now) {
+      arriving.push_back(returning.begin()->second);
+      returning.erase(returning.begin());
+    }
+    for (Call& call : arriving) {
+      ++call.num_attempts;
+      const auto refusal = admission.Take(kInteractive, {call.num_tokens, 0}, call.fingerprint,
+                                          {.seconds_per_token = kSecondsPerToken}, now);
+      if (call.num_attempts == 2) {
+        ++num_second_attempts;
+        num_refused_again += refusal.has_value();
+      }
+      if (!refusal) {
+        queue.push_back(call);
+      } else if (call.num_attempts == 1 && uniform(random) < share_that_comes_back) {
+        longest_delay = std::max(longest_delay, refusal->retry_delay);
+        returning.insert({now + refusal->retry_delay * (1 + 0.2 * uniform(random)), call});
+      }
+    }
+    debt_tokens += 10;
+    while (!queue.empty() && queue.front().num_tokens <= debt_tokens) {
+      debt_tokens -= queue.front().num_tokens;
+      admission.Release(kInteractive, {queue.front().num_tokens, 0});
+      queue.pop_front();
+    }
+    if (queue.empty()) {
+      debt_tokens = 0;
+      num_idle_steps += now > kEpoch + absl::Seconds(1) && now < kEpoch + absl::Seconds(200);
+    }
+  }
+  EXPECT_EQ(num_idle_steps, 0);
+  ASSERT_GT(num_second_attempts, 100);
+  EXPECT_LT(num_refused_again, 0.01 * num_second_attempts);
+}
+
+TEST(AdmissionTest, WhoObeysSucceedsWhereAllDo) { Overload(0.2); }
+TEST(AdmissionTest, WhoObeysSucceedsAmongMostWhoNeverComeBack) { Overload(0.02); }
+
+TEST(RetryBookTest, ForgetsWhoDoesNotCome) {
+  RetryBook book;
+  for (std::uint64_t caller = 1; caller <= 1000; ++caller) {
+    book.Promise(caller, {10, 100}, absl::Seconds(10), kEpoch);
+  }
+  EXPECT_EQ(book.expected_tokens(), 10'000);
+  book.Expire(kEpoch + absl::Seconds(14));
+  EXPECT_FALSE(book.empty());
+  book.Expire(kEpoch + absl::Seconds(15));
+  EXPECT_TRUE(book.empty());
+  EXPECT_EQ(book.expected_bytes(), 0);
+  book.Promise(1, {10, 100}, absl::Seconds(10), kEpoch);
+  EXPECT_NEAR(book.expected_tokens(), 0.5, 1e-9) << "few are expected now";
+  std::optional<absl::Duration> wait;
+  EXPECT_FALSE(book.Claim(1, kEpoch + absl::Seconds(4), &wait));
+  EXPECT_EQ(wait, absl::Seconds(6));
+  EXPECT_TRUE(book.Claim(1, kEpoch + absl::Seconds(10), &wait));
+  EXPECT_FALSE(book.Claim(1, kEpoch + absl::Seconds(10), &wait)) << "once";
+}
+
+TEST(RetryBookTest, IsBounded) {
+  RetryBook book;
+  for (std::uint64_t caller = 1; caller <= 2 * RetryBook::kMaxPromises; ++caller) {
+    book.Promise(caller, {1, 0}, absl::Seconds(10), kEpoch);
+  }
+  EXPECT_EQ(book.expected_tokens(), RetryBook::kMaxPromises);
+  book.Promise(0, {1, 0}, absl::Seconds(10), kEpoch);
+  EXPECT_EQ(book.expected_tokens(), RetryBook::kMaxPromises) << "who cannot be known again is not expected";
+}
+
+}  // namespace
+}  // namespace prefscore
