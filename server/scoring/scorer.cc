@@ -4,6 +4,7 @@
 #include <atomic>
 #include <utility>
 
+#include "server/scoring/cached_scores.h"
 #include "server/scoring/completions_job.h"
 #include "server/scoring/evaluate_pairs.h"
 #include "server/scoring/group_job.h"
@@ -49,9 +50,10 @@ struct CallState {
 
 Scorer::Scorer(ScorerOptions options, ScorerObserver observer)
     : observer_(std::move(observer)),
+      cache_(options.cache),
       scheduler_(
           std::move(options.scheduler),
-          [this](const std::vector<JobPtr>& jobs) { RunGroupJobs(jobs, observer_.on_forward); }, observer_.scheduler),
+          [this](const std::vector<JobPtr>& jobs) { RunGroupJobs(jobs, observer_.on_forward, observer_.on_tokens); }, observer_.scheduler),
       tokenizer_pool_(options.num_tokenizer_threads) {}
 
 // Prepares a call's requests on the tokenizer threads, submits their jobs together, finishes each as it is computed and
@@ -69,7 +71,7 @@ void Scorer::Run(std::shared_ptr<State> state, Prepare prepare, Finish finish) {
     auto& outcome = state->outcomes[idx];
     outcome.status.Update(status);
     if (outcome.status.ok()) {
-      CountTokens(*state->jobs[idx]);
+      if (cache_ != nullptr) WriteToCache(*cache_, *state->jobs[idx]);
       finish(state->requests[idx], state->options, *state->jobs[idx], outcome);
     }
     if (--state->num_unfinished > 0) return;
@@ -79,12 +81,17 @@ void Scorer::Run(std::shared_ptr<State> state, Prepare prepare, Finish finish) {
     state->Finish(absl::OkStatus());
   };
 
-  const auto submit = [this, state, finish_job] {
+  const auto submit = [this, state, finish, finish_job] {
+    if (cache_ != nullptr) observer_.on_cached_tokens(ReadFromCache(*cache_, state->jobs));
     std::vector<JobPtr> jobs;
     for (std::size_t idx = 0; idx < state->jobs.size(); ++idx) {
       const auto& job = state->jobs[idx];
       if (job == nullptr) continue;
       job->CountTokens();
+      if (job->num_tokens == 0) {  // all of it was cached
+        finish(state->requests[idx], state->options, *job, state->outcomes[idx]);
+        continue;
+      }
       job->deadline = state->call.deadline;
       job->is_cancelled = state->call.is_cancelled;
       job->done = [finish_job, idx](absl::Status status) { finish_job(idx, std::move(status)); };
@@ -103,14 +110,6 @@ void Scorer::Run(std::shared_ptr<State> state, Prepare prepare, Finish finish) {
       }
       if (--state->num_unprepared == 0) submit();
     });
-  }
-}
-
-void Scorer::CountTokens(const GroupJob& job) {
-  for (const GroupForward& forward : job.forwards) {
-    const auto num_completions = static_cast<std::int64_t>(forward.group->completions.size());
-    observer_.on_tokens(forward.group->num_tokens(),
-                        (num_completions - 1) * static_cast<std::int64_t>(forward.group->prompt.size()));
   }
 }
 

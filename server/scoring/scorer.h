@@ -15,10 +15,11 @@
 
 namespace prefscore {
 
-struct GroupJob;
+class LogProbCache;
 
 struct ScorerOptions {
   SchedulerOptions scheduler;
+  LogProbCache* cache = nullptr;  // outlives the scorer; null: everything is computed
   int num_tokenizer_threads = 2;
 };
 
@@ -27,8 +28,10 @@ struct ScorerObserver {
   SchedulerObserver scheduler;
   // One model's forward pass over a batch.
   std::function<void(const HostedModel&, absl::Duration)> on_forward = [](auto&, auto) {};
-  // Prompt and completion tokens computed for one group under one model, and those that sharing the prompt saved.
+  // Tokens of one forward pass, and those that were saved by computing equal prompts and completions once.
   std::function<void(std::int64_t computed, std::int64_t saved)> on_tokens = [](auto, auto) {};
+  // Tokens of a call that need not be computed since the cache had their log-probs.
+  std::function<void(std::int64_t saved)> on_cached_tokens = [](auto) {};
 };
 
 // One rpc call; shared by its groups.
@@ -45,12 +48,16 @@ struct PairOptions {
   std::vector<Objective> objectives;
   TokenizationProfile profile = TokenizationProfile::kTrl;
   LengthOptions length;
+  CacheMode cache_mode = CacheMode::kReadWrite;
+  bool cache_policy = false;  // beside the reference's log-probs
 };
 
 struct CompletionOptions {
   std::vector<const HostedModel*> models;
   TokenizationProfile profile = TokenizationProfile::kTrl;
   LengthOptions length;
+  CacheMode cache_mode = CacheMode::kReadWrite;
+  const HostedModel* cached_model = nullptr;  // the only one that uses the cache; null: all do
 };
 
 // Thread-safe. Owns the tokenizer threads and the scheduler's owner thread; the destructor stops both.
@@ -76,9 +83,9 @@ class Scorer {
  private:
   template <typename State, typename Prepare, typename Finish>
   void Run(std::shared_ptr<State> state, Prepare prepare, Finish finish);
-  void CountTokens(const GroupJob& job);
 
   const ScorerObserver observer_;
+  LogProbCache* const cache_;
   Scheduler scheduler_;
   WorkerPool tokenizer_pool_;
 };

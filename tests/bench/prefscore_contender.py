@@ -35,7 +35,8 @@ def _import_stubs():
 
 @contextlib.contextmanager
 def _server(args):
-    command = [args.build_dir / "prefscore-server", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
+    command = [args.build_dir / "prefscore-server", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0",
+               "--cache-dir", ""]
     command += ["--dtype", args.dtype, "--threads", str(args.threads)]
     for role in inputs.MODEL_SEEDS:
         command += ["--model", f"{role}={inputs.model_folder(role)}"]
