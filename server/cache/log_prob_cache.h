@@ -52,7 +52,7 @@ struct CacheObserver {
 };
 
 struct LogProbCacheOptions {
-  std::string folder;
+  std::string folder = "";
   std::int64_t max_bytes = std::int64_t{4} << 30;        // on disk
   std::int64_t max_pending_bytes = std::int64_t{16} << 20;  // waiting to be written; what comes on top is dropped
   absl::Duration retry_interval = absl::Seconds(10);     // between attempts to cure a fault
