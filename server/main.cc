@@ -3,11 +3,13 @@
 #include <cstdio>
 #include <filesystem>
 #include <iostream>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "server/cache/log_prob_cache.h"
 #include "server/config/config.h"
 #include "server/metrics/exposer.h"
 #include "server/metrics/metrics.h"
@@ -60,10 +62,26 @@ absl::StatusOr<ModelRegistry> LoadAll(const ServerConfig& config) {
   return ModelRegistry::Create(std::move(models), config.policy, config.reference);
 }
 
+// Null where the configuration wants none.
+std::unique_ptr<LogProbCache> OpenCache(const ServerConfig& config, Metrics& metrics) {
+  if (config.cache_dir.empty()) {
+    std::cout << "cache: off (--cache-dir is empty)" << std::endl;
+    return nullptr;
+  }
+  CacheObserver observer = metrics.cache().Observer();
+  observer.on_note = [folder = config.cache_dir](const std::string& note) {
+    std::cout << absl::StrCat("cache ", folder, ": ", note, "\n") << std::flush;
+  };
+  return std::make_unique<LogProbCache>(
+      LogProbCacheOptions{.folder = config.cache_dir, .max_bytes = config.cache_max_bytes}, std::move(observer));
+}
+
 absl::Status Run(const ServerConfig& config) {
   ASSIGN_OR_RETURN(const ModelRegistry registry, LoadAll(config));
   Metrics metrics({std::begin(kMethodNames), std::end(kMethodNames)}, LabelsOf(registry));
+  const std::unique_ptr<LogProbCache> cache = OpenCache(config, metrics);
   ScorerOptions scorer_options;
+  scorer_options.cache = cache.get();
   scorer_options.scheduler = SchedulerOptionsOf(config.limits);
   Scorer scorer(scorer_options, CountInto(metrics));
 

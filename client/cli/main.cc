@@ -102,6 +102,11 @@ const std::map<std::string, v1::TruncationPolicy> kTruncationPolicies = {
     {"keep-start", v1::TRUNCATION_POLICY_KEEP_START},
     {"keep-prompt-end", v1::TRUNCATION_POLICY_KEEP_PROMPT_END}};
 
+const std::map<std::string, v1::CacheMode> kCacheModes = {{"read-write", v1::CACHE_MODE_READ_WRITE},
+                                                          {"bypass", v1::CACHE_MODE_BYPASS},
+                                                          {"refresh", v1::CACHE_MODE_REFRESH},
+                                                          {"read-only", v1::CACHE_MODE_READ_ONLY}};
+
 // In the list of subcommands, the first line of each one's description is enough.
 class OverviewFormatter : public CLI::Formatter {
   std::string make_subcommand(const CLI::App* command) const override {
@@ -149,6 +154,19 @@ void AddFileFlags(CLI::App& app, std::string& input, std::string& output, bool& 
   app.add_flag("--overwrite", overwrite, "Drop what the output holds and start anew");
 }
 
+// What to do with the server's cache of log-probs; `Message` has the fields.
+template <typename Message>
+void AddCacheFlags(CLI::App& app, Message& message) {
+  app.add_option_function<std::string>(
+         "--cache", [&message](const std::string& name) { message.set_cache_mode(kCacheModes.at(name)); },
+         "What to do with the server's cache of log-probs; refresh computes all and replaces what is cached")
+      ->check(CLI::IsMember(kCacheModes))
+      ->default_str("read-write");
+  app.add_flag_callback(
+      "--cache-policy", [&message] { message.set_cache_policy(true); },
+      "Use the cache for the policy's log-probs too, not only for the reference's");
+}
+
 // The options that pairs and completions share; `Message` has their fields.
 template <typename Message>
 void AddScoringFlags(CLI::App& app, Message& message) {
@@ -169,6 +187,7 @@ void AddScoringFlags(CLI::App& app, Message& message) {
       ->check(CLI::PositiveNumber);
   app.add_flag_callback(
       "--per-token", [&] { message.set_return_token_logps(true); }, "Write the log-prob of each token too");
+  AddCacheFlags(app, message);
 }
 
 CLI::App* AddScore(CLI::App& app, ScoreOptions& options) {
@@ -304,6 +323,7 @@ CLI::App* AddAnalyze(CLI::App& app, AnalyzeOptions& options) {
   analyze->add_option_function<std::string>(
       "--reference", [&](const std::string& name) { analysis.mutable_scoring()->set_reference(name); },
       "Name of the reference model; default: the server's reference");
+  AddCacheFlags(*analyze, *analysis.mutable_scoring());
   return analyze;
 }
 

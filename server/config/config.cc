@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cstdlib>
 #include <limits>
 #include <set>
 
@@ -28,6 +29,17 @@ constexpr char kFooter[] =
 
 constexpr double kMaxShutdownGraceSeconds = 3600;
 constexpr std::int64_t kMaxInt32 = std::numeric_limits<std::int32_t>::max();
+
+constexpr std::int64_t kMinCacheBytes = 4 << 20;
+constexpr std::int64_t kMaxCacheBytes = std::int64_t{1} << 50;
+
+// A folder of the user's cache, as the XDG base directory specification has it; empty where there is no home.
+std::string DefaultCacheDir() {
+  const char* cache_home = std::getenv("XDG_CACHE_HOME");
+  if (cache_home != nullptr && cache_home[0] == '/') return absl::StrCat(cache_home, "/prefscore");
+  const char* home = std::getenv("HOME");
+  return home != nullptr && home[0] == '/' ? absl::StrCat(home, "/.cache/prefscore") : "";
+}
 
 struct LimitFlag {
   const char* flag;
@@ -62,6 +74,7 @@ struct RawFlags {
 };
 
 void AddFlags(CLI::App& app, ServerConfig& config, RawFlags& raw) {
+  config.cache_dir = DefaultCacheDir();
   app.set_version_flag("--version", std::string("prefscore-server ") + kVersion);
   app.set_config("--config", "", "Read flags from a TOML file; flags given on the command line win");
   app.allow_config_extras(CLI::config_extras_mode::error);
@@ -83,6 +96,12 @@ void AddFlags(CLI::App& app, ServerConfig& config, RawFlags& raw) {
   app.add_option("--dtype", config.dtype, "Type of the weights in the forward pass: float32 or bfloat16")
       ->type_name("DTYPE");
   app.add_option("--threads", config.num_threads, "Threads of one forward pass; 0: one per core")->type_name("N");
+  app.add_option("--cache-dir", config.cache_dir,
+                 "Folder of the cache of log-probs, one server's at a time; \"\": no cache")
+      ->type_name("DIR");
+  app.add_option("--cache-max-bytes", config.cache_max_bytes,
+                 "Size of the cache on disk, bytes; the oldest log-probs leave first")
+      ->type_name("N");
   app.add_option("--shutdown-grace", raw.shutdown_grace_seconds,
                  "How long a shutdown waits for admitted work, seconds")
       ->type_name("SECONDS");
@@ -165,6 +184,7 @@ absl::Status Validate(const RawFlags& raw, ServerConfig& config) {
   RETURN_IF_ERROR(CheckOneOf("--dtype", config.dtype, {"float32", "bfloat16"}));
   RETURN_IF_ERROR(CheckRange("--threads", config.num_threads, 0, 1024));
   RETURN_IF_ERROR(CheckRange("--shutdown-grace", raw.shutdown_grace_seconds, 0.0, kMaxShutdownGraceSeconds));
+  RETURN_IF_ERROR(CheckRange("--cache-max-bytes", config.cache_max_bytes, kMinCacheBytes, kMaxCacheBytes));
   config.shutdown_grace = absl::Seconds(raw.shutdown_grace_seconds);
   for (const LimitFlag& limit : kLimitFlags) {
     RETURN_IF_ERROR(CheckRange(limit.flag, config.limits.*limit.field, std::int64_t{1}, limit.max));

@@ -46,6 +46,9 @@ struct ServerConfig {
   std::string dtype = "float32";  // "float32" | "bfloat16"
   int num_threads = 0;            // of one forward pass; 0: one per core
 
+  std::string cache_dir;                                 // empty: there is no cache
+  std::int64_t cache_max_bytes = std::int64_t{4} << 30;  // on disk
+
   Limits limits;
   absl::Duration shutdown_grace = absl::Seconds(30);
 };

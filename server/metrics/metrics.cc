@@ -122,9 +122,12 @@ Metrics::Metrics(const std::vector<std::string>& methods, const std::vector<Mode
     forward_duration_[model.name] = &forwards.Add({{"model", model.name}}, kDurationBuckets);
   }
   auto& tokens = CounterFamily(registry, "prefscore_tokens_total",
-                               "Tokens of scored groups: computed, and saved by sharing a prompt among completions");
+                               "Tokens of prompts and completions: computed, saved by computing equal prompts and completions of "
+                               "a batch once, saved by the cache of log-probs");
   tokens_computed_ = &tokens.Add({{"kind", "computed"}});
   tokens_saved_ = &tokens.Add({{"kind", "saved_by_sharing"}});
+  tokens_cached_ = &tokens.Add({{"kind", "saved_by_cache"}});
+  cache_ = std::make_unique<CacheMetrics>(registry);
 
   pairs_scored_ = &CounterFamily(registry, "prefscore_pairs_scored_total", "Pairs scored").Add({});
   pairs_accurate_ = &CounterFamily(registry, "prefscore_pairs_accurate_total",
@@ -223,6 +226,10 @@ void Metrics::OnForward(const std::string& model, absl::Duration duration) {
 void Metrics::OnTokens(std::int64_t computed, std::int64_t saved_by_sharing) {
   tokens_computed_->Increment(static_cast<double>(computed));
   tokens_saved_->Increment(static_cast<double>(saved_by_sharing));
+}
+
+void Metrics::OnCachedTokens(std::int64_t saved_by_cache) {
+  tokens_cached_->Increment(static_cast<double>(saved_by_cache));
 }
 
 void Metrics::OnPairScored(const ScoredPair& pair) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The server's metrics: every name, label and bucket is in metrics.cc, every event that is counted is a method here.
+// The server's metrics: every name, label and bucket is in metrics.cc (the cache's in cache_metrics.cc), every event that
+// is counted is a method here.
 //
 // Label values come from fixed sets (methods, gRPC code names, names of the hosted models), so the number of series is
 // bounded. Label children are made at construction: a series is 0 before its first event, not absent.
@@ -19,6 +20,7 @@
 #include "prometheus/histogram.h"
 #include "prometheus/registry.h"
 #include "server/batching/scheduler.h"
+#include "server/metrics/cache_metrics.h"
 
 namespace prefscore {
 
@@ -59,6 +61,9 @@ class Metrics {
   void OnCostFitted(const std::string& model, const CostCoefficients& cost);
   void OnForward(const std::string& model, absl::Duration duration);
   void OnTokens(std::int64_t computed, std::int64_t saved_by_sharing);
+  void OnCachedTokens(std::int64_t saved_by_cache);
+
+  CacheMetrics& cache() { return *cache_; }
 
   // A pair was scored.
   void OnPairScored(const ScoredPair& pair);
@@ -91,6 +96,8 @@ class Metrics {
   std::map<std::string, std::vector<prometheus::Gauge*>> cost_seconds_;  // by model; [kCostTerms]
   prometheus::Counter* tokens_computed_;
   prometheus::Counter* tokens_saved_;
+  prometheus::Counter* tokens_cached_;
+  std::unique_ptr<CacheMetrics> cache_;
   prometheus::Counter* pairs_scored_;
   prometheus::Counter* pairs_accurate_;
   std::vector<prometheus::Counter*> pairs_failed_;  // [gRPC code]

@@ -37,6 +37,7 @@ ScorerObserver CountInto(Metrics& metrics) {
     metrics.OnForward(model.name, duration);
   };
   observer.on_tokens = [&metrics](std::int64_t computed, std::int64_t saved) { metrics.OnTokens(computed, saved); };
+  observer.on_cached_tokens = [&metrics](std::int64_t saved) { metrics.OnCachedTokens(saved); };
   return observer;
 }
 

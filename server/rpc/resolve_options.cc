@@ -43,6 +43,17 @@ absl::StatusOr<TruncationPolicy> ResolveTruncation(v1::TruncationPolicy policy, 
   }
 }
 
+absl::StatusOr<CacheMode> ResolveCacheMode(v1::CacheMode mode, const std::string& field) {
+  switch (mode) {
+    case v1::CACHE_MODE_UNSPECIFIED:
+    case v1::CACHE_MODE_READ_WRITE: return CacheMode::kReadWrite;
+    case v1::CACHE_MODE_BYPASS: return CacheMode::kBypass;
+    case v1::CACHE_MODE_REFRESH: return CacheMode::kRefresh;
+    case v1::CACHE_MODE_READ_ONLY: return CacheMode::kReadOnly;
+    default: return FieldError(field, absl::StrCat(static_cast<int>(mode), " is not a known cache mode"));
+  }
+}
+
 // 0 stands for the models' own limit.
 absl::StatusOr<std::int64_t> ResolveMaxLength(std::int64_t max_length, const std::string& field,
                                               const std::vector<const HostedModel*>& models) {
@@ -80,6 +91,8 @@ absl::StatusOr<PairOptions> ResolveOptions(const v1::ScoringOptions& options, co
   std::vector<const HostedModel*> models = {resolved.policy};
   if (resolved.reference != nullptr) models.push_back(resolved.reference);
   ASSIGN_OR_RETURN(resolved.length.max_length, ResolveMaxLength(options.max_length(), field + ".max_length", models));
+  ASSIGN_OR_RETURN(resolved.cache_mode, ResolveCacheMode(options.cache_mode(), field + ".cache_mode"));
+  resolved.cache_policy = options.cache_policy();
   return resolved;
 }
 
@@ -111,6 +124,10 @@ absl::StatusOr<CompletionOptions> ResolveOptions(const v1::ScoreCompletionsReque
   ASSIGN_OR_RETURN(resolved.profile, ResolveProfile(request.profile(), "profile"));
   ASSIGN_OR_RETURN(resolved.length.policy, ResolveTruncation(request.truncation_policy(), "truncation_policy"));
   ASSIGN_OR_RETURN(resolved.length.max_length, ResolveMaxLength(request.max_length(), "max_length", resolved.models));
+  ASSIGN_OR_RETURN(resolved.cache_mode, ResolveCacheMode(request.cache_mode(), "cache_mode"));
+  if (!request.cache_policy()) {
+    ASSIGN_OR_RETURN(resolved.cached_model, registry.Find(registry.default_reference()));
+  }
   return resolved;
 }
 

@@ -65,6 +65,16 @@ void ProvenanceToProto(const PairOptions& options, const PairOrigin& origin, v1:
   }
 }
 
+// Which log-probs were not computed for this call, where any were not.
+void CachedToProto(const PairOutcome& outcome, v1::PairResult& result) {
+  v1::CachedLogProbs proto;
+  proto.set_policy_chosen_logp(outcome.is_from_cache[0][kChosen]);
+  proto.set_policy_rejected_logp(outcome.is_from_cache[0][kRejected]);
+  proto.set_reference_chosen_logp(outcome.is_from_cache[1][kChosen]);
+  proto.set_reference_rejected_logp(outcome.is_from_cache[1][kRejected]);
+  if (proto.ByteSizeLong() > 0) *result.mutable_cached() = proto;
+}
+
 }  // namespace
 
 void PairToProto(const PairOutcome& outcome, const PairOptions& options, const PairOrigin& origin, ResultDetail detail,
@@ -81,6 +91,7 @@ void PairToProto(const PairOutcome& outcome, const PairOptions& options, const P
   if (origin.is_sent[kChosen]) result.set_num_chosen_tokens(ids.completions[kChosen].size());
   if (origin.is_sent[kRejected]) result.set_num_rejected_tokens(ids.completions[kRejected].size());
   NotesToProto(outcome.prepared.notes, origin, result);
+  CachedToProto(outcome, result);
   if (detail.with_token_logps) {
     v1::PairTokenLogProbs& logps = *result.mutable_token_logps();
     AppendFloats(outcome.token_logps[0][kChosen], *logps.mutable_policy_chosen());
@@ -111,6 +122,7 @@ void CompletionsToProto(const GroupOutcome& outcome, const CompletionOptions& op
       v1::ModelLogProb& logp = *proto.add_logps();
       logp.set_model(options.models[model_idx]->name);
       logp.set_logp(score.logp);
+      logp.set_from_cache(score.is_from_cache);
       if (detail.with_token_logps) AppendFloats(score.token_logps, *logp.mutable_token_logps());
     }
   }

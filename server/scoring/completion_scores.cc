@@ -11,15 +11,20 @@
 
 namespace prefscore {
 
+CompletionScore SumTokens(std::vector<double> token_logps) {
+  CompletionScore score;
+  for (const double token_logp : token_logps) score.logp += token_logp;
+  score.token_logps = std::move(token_logps);
+  return score;
+}
+
 absl::StatusOr<std::vector<std::vector<CompletionScore>>> ScoreCompletions(
     const CausalLm& model, std::span<const PromptGroup* const> groups) {
   ASSIGN_OR_RETURN(std::vector<GroupTokenLogProbs> logps_of_groups, model.Forward(groups));
   std::vector<std::vector<CompletionScore>> scores(groups.size());
   for (std::size_t group_idx = 0; group_idx < groups.size(); ++group_idx) {
     for (std::vector<double>& token_logps : logps_of_groups[group_idx]) {
-      CompletionScore& score = scores[group_idx].emplace_back();
-      for (const double token_logp : token_logps) score.logp += token_logp;
-      score.token_logps = std::move(token_logps);
+      scores[group_idx].push_back(SumTokens(std::move(token_logps)));
     }
   }
   return scores;

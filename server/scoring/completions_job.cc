@@ -38,9 +38,14 @@ std::shared_ptr<GroupJob> MakeCompletionsJob(const GroupRequest& request, const 
   }
   outcome.prepared = *std::move(prepared);
   auto job = std::make_shared<GroupJob>();
+  job->cache_mode = options.cache_mode;
   const auto groups = MergeEqualPrompts(outcome.prepared, job->locations);
   for (const HostedModel* model : options.models) {
-    for (const auto& group : groups) job->forwards.push_back({.model = model, .group = group, .scores = {}});
+    const bool uses_cache = options.cached_model == nullptr || options.cached_model == model;
+    for (const auto& group : groups) {
+      job->forwards.push_back(
+          {.model = model, .group = group, .uses_cache = uses_cache, .cache_keys = {}, .scores = {}});
+    }
   }
   return job;
 }

@@ -1,68 +1,53 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/scoring/group_job.h"
 
-#include <map>
 #include <utility>
 
 #include "absl/time/clock.h"
+#include "server/scoring/batch_plan.h"
 #include "server/scoring/completion_scores.h"
 #include "server/util/status_macros.h"
 
 namespace prefscore {
 namespace {
 
-// All forwards of a batch under one set of weights, and the distinct groups among them.
-struct ModelBatch {
-  const HostedModel* model = nullptr;
-  std::vector<const PromptGroup*> groups;
-  std::map<const PromptGroup*, std::size_t> group_index;
-  std::vector<std::pair<GroupForward*, std::size_t>> users;  // forward, index of its group
-};
-
-ModelBatch& BatchOf(const HostedModel* model, std::vector<ModelBatch>& batches) {
-  for (ModelBatch& batch : batches) {
-    if (batch.model->lm == model->lm) return batch;
-  }
-  batches.emplace_back().model = model;
-  return batches.back();
-}
-
-std::vector<ModelBatch> SplitByModel(const std::vector<GroupJob*>& jobs) {
-  std::vector<ModelBatch> batches;
+absl::Status Run(const std::vector<GroupJob*>& jobs, const ForwardObserver& on_forward,
+                 const TokenObserver& on_tokens) {
+  std::vector<GroupForward*> forwards;
   for (GroupJob* job : jobs) {
-    for (GroupForward& forward : job->forwards) {
-      ModelBatch& batch = BatchOf(forward.model, batches);
-      const auto [entry, is_new] = batch.group_index.try_emplace(forward.group.get(), batch.groups.size());
-      if (is_new) batch.groups.push_back(forward.group.get());
-      batch.users.emplace_back(&forward, entry->second);
-    }
+    for (GroupForward& forward : job->forwards) forwards.push_back(&forward);
   }
-  return batches;
-}
-
-absl::Status Run(const std::vector<GroupJob*>& jobs, const ForwardObserver& on_forward) {
-  for (ModelBatch& batch : SplitByModel(jobs)) {
+  for (const PlannedForward& planned : PlanBatch(forwards)) {
     const absl::Time start = absl::Now();
-    ASSIGN_OR_RETURN(auto scores, ScoreCompletions(*batch.model->lm, batch.groups));
-    on_forward(*batch.model, absl::Now() - start);
-    for (auto& [forward, group_idx] : batch.users) forward->scores = scores[group_idx];
+    ASSIGN_OR_RETURN(auto scores, ScoreCompletions(*planned.model().lm, planned.groups()));
+    on_forward(planned.model(), absl::Now() - start);
+    on_tokens(planned.num_tokens(), planned.num_tokens_asked() - planned.num_tokens());
+    planned.Distribute(std::move(scores));
   }
   return absl::OkStatus();
 }
 
 }  // namespace
 
-void GroupJob::CountTokens() {
-  num_tokens = 0;
-  for (const GroupForward& forward : forwards) num_tokens += forward.group->num_tokens();
+std::int64_t NumMissingTokens(const GroupForward& forward) {
+  std::int64_t num_tokens = 0;
+  for (std::size_t idx = 0; idx < forward.group->completions.size(); ++idx) {
+    if (forward.IsMissing(idx)) num_tokens += static_cast<std::int64_t>(forward.group->completions[idx].size());
+  }
+  return num_tokens == 0 ? 0 : num_tokens + static_cast<std::int64_t>(forward.group->prompt.size());
 }
 
-void RunGroupJobs(const std::vector<JobPtr>& jobs, const ForwardObserver& on_forward) {
+void GroupJob::CountTokens() {
+  num_tokens = 0;
+  for (const GroupForward& forward : forwards) num_tokens += NumMissingTokens(forward);
+}
+
+void RunGroupJobs(const std::vector<JobPtr>& jobs, const ForwardObserver& on_forward, const TokenObserver& on_tokens) {
   std::vector<GroupJob*> group_jobs;
   for (const JobPtr& job : jobs) group_jobs.push_back(static_cast<GroupJob*>(job.get()));
-  const absl::Status batch_status = Run(group_jobs, on_forward);
+  const absl::Status batch_status = Run(group_jobs, on_forward, on_tokens);
   for (GroupJob* job : group_jobs) {
-    job->status = batch_status.ok() || group_jobs.size() == 1 ? batch_status : Run({job}, on_forward);
+    job->status = batch_status.ok() || group_jobs.size() == 1 ? batch_status : Run({job}, on_forward, on_tokens);
   }
 }
 

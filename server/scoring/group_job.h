@@ -8,20 +8,29 @@
 
 #include "absl/time/time.h"
 #include "server/batching/scheduler.h"
+#include "server/cache/cache_key.h"
 #include "server/scoring/hosted_model.h"
 #include "server/scoring/types.h"
 
 namespace prefscore {
 
-// One group under one model. Two with the same group and weights are computed once.
+// One group under one model.
 struct GroupForward {
   const HostedModel* model = nullptr;
   std::shared_ptr<const PromptGroup> group;
-  std::vector<CompletionScore> scores;  // [completions], set by RunGroupJobs
+  bool uses_cache = false;
+  std::vector<CacheKey> cache_keys;     // [completions]; empty where the cache is not used
+  std::vector<CompletionScore> scores;  // [completions]; those from the cache first, RunGroupJobs sets the others
+
+  // Whether the completion must be computed.
+  bool IsMissing(std::size_t completion_idx) const {
+    return completion_idx >= scores.size() || !scores[completion_idx].is_from_cache;
+  }
 };
 
 struct GroupJob : Job {
   std::vector<GroupForward> forwards;
+  CacheMode cache_mode = CacheMode::kBypass;
 
   // Where a completion of the request went: which distinct prompt, and which completion of that prompt's group.
   struct Location {
@@ -30,14 +39,18 @@ struct GroupJob : Job {
   };
   std::vector<Location> locations;  // [completions of the request], ScoreCompletions only
 
-  // Sets num_tokens from the forwards.
+  // Sets num_tokens to what must be computed of the forwards; 0 where nothing must.
   void CountTokens();
 };
 
 using ForwardObserver = std::function<void(const HostedModel&, absl::Duration)>;
+using TokenObserver = std::function<void(std::int64_t computed, std::int64_t saved)>;
 
-// Runs a batch: each model reads the groups that want it, packed together, one model after the other. Sets every job's
-// status; where a batch fails as a whole, its jobs are tried alone, so that one cannot harm another.
-void RunGroupJobs(const std::vector<JobPtr>& jobs, const ForwardObserver& on_forward);
+// Tokens of the prompt and of the completions that must be computed; 0 where none must.
+std::int64_t NumMissingTokens(const GroupForward& forward);
+
+// Runs a batch: each model reads the distinct groups that want it, packed together, one model after the other. Sets
+// every job's status; where a batch fails as a whole, its jobs are tried alone, so that one cannot harm another.
+void RunGroupJobs(const std::vector<JobPtr>& jobs, const ForwardObserver& on_forward, const TokenObserver& on_tokens);
 
 }  // namespace prefscore

@@ -15,6 +15,22 @@ std::int64_t BytesOf(const TextContent& content) {
   return static_cast<std::int64_t>(text != nullptr ? text->size() : std::get<ConversationJson>(content).messages.size());
 }
 
+// Of the completions for which is_asked(index); nothing where there are none.
+template <typename IsAsked>
+ForwardWork WorkOf(const PromptGroup& group, IsAsked is_asked) {
+  const auto prompt = static_cast<std::int64_t>(group.prompt.size());
+  ForwardWork work;
+  for (std::size_t idx = 0; idx < group.completions.size(); ++idx) {
+    if (!is_asked(idx)) continue;
+    if (work.num_tokens == 0) work = {prompt, prompt * (prompt + 1) / 2, 1};
+    const auto num_rows = static_cast<std::int64_t>(group.completions[idx].size()) - 1;
+    work.num_tokens += num_rows;
+    work.num_attended_positions += num_rows * prompt + num_rows * (num_rows + 1) / 2;
+    work.num_head_rows += num_rows;
+  }
+  return work;
+}
+
 }  // namespace
 
 ContentSize SizeOf(const GroupContent& content) {
@@ -32,16 +48,10 @@ ContentSize SizeOf(const GroupContent& content) {
   return size;
 }
 
-ForwardWork WorkOf(const PromptGroup& group) {
-  const auto prompt = static_cast<std::int64_t>(group.prompt.size());
-  ForwardWork work{.num_tokens = prompt, .num_attended_positions = prompt * (prompt + 1) / 2, .num_head_rows = 1};
-  for (const TokenIds& completion : group.completions) {
-    const auto num_rows = static_cast<std::int64_t>(completion.size()) - 1;
-    work.num_tokens += num_rows;
-    work.num_attended_positions += num_rows * prompt + num_rows * (num_rows + 1) / 2;
-    work.num_head_rows += num_rows;
-  }
-  return work;
+ForwardWork WorkOf(const PromptGroup& group) { return WorkOf(group, [](std::size_t) { return true; }); }
+
+ForwardWork WorkOf(const GroupForward& forward) {
+  return WorkOf(*forward.group, [&](std::size_t idx) { return forward.IsMissing(idx); });
 }
 
 void SetCost(const ContentSize& content, GroupJob& job) {
@@ -51,7 +61,8 @@ void SetCost(const ContentSize& content, GroupJob& job) {
   job.work.clear();
   std::set<std::pair<const CausalLm*, const PromptGroup*>> counted;
   for (const GroupForward& forward : job.forwards) {
-    const ForwardWork work = WorkOf(*forward.group);
+    const ForwardWork work = WorkOf(forward);
+    if (work.num_tokens == 0) continue;
     job.num_queued_bytes += forward.group->num_tokens() * static_cast<std::int64_t>(sizeof(TokenId)) +
                             work.num_head_rows * static_cast<std::int64_t>(sizeof(double));
     if (!counted.insert({forward.model->lm.get(), forward.group.get()}).second) continue;

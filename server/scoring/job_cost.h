@@ -29,6 +29,9 @@ ContentSize SizeOf(const GroupContent& content);
 // token has no row, and its first is predicted by the prompt's last row.
 ForwardWork WorkOf(const PromptGroup& group);
 
+// The same of what must be computed: nothing of a completion whose log-probs are cached.
+ForwardWork WorkOf(const GroupForward& forward);
+
 // Fills all costs of a job from its forwards. Equal groups under the same weights count once.
 void SetCost(const ContentSize& content, GroupJob& job);
 

@@ -65,6 +65,7 @@ void Assemble(const PairRequest& request, std::size_t num_models, std::vector<Gr
         outcome.status.Update(
             CheckFinite(*score, absl::StrCat(forward->model->name, ", ", kCompletionNames[completion])));
         logps[model][completion] = score->logp;
+        outcome.is_from_cache[model][completion] = score->is_from_cache;
         outcome.token_logps[model][completion] = std::move(score->token_logps);
         ++score;
       }
@@ -87,6 +88,7 @@ std::shared_ptr<GroupJob> MakePairJob(const PairRequest& request, const PairOpti
   outcome.status = CheckKnown(request.known);
   if (!outcome.status.ok()) return nullptr;
   auto job = std::make_shared<GroupJob>();
+  job->cache_mode = options.cache_mode;
   const std::vector<const HostedModel*> models = ModelsOf(options);
   bool is_known = true;
   for (std::size_t model = 0; model < models.size(); ++model) is_known = is_known && IsFullyKnown(request.known[model]);
@@ -103,7 +105,11 @@ std::shared_ptr<GroupJob> MakePairJob(const PairRequest& request, const PairOpti
   const auto group = std::make_shared<const PromptGroup>(outcome.prepared.ids);
   for (std::size_t model = 0; model < models.size(); ++model) {
     if (auto unknown = Unknown(group, request.known[model])) {
-      job->forwards.push_back({.model = models[model], .group = std::move(unknown), .scores = {}});
+      job->forwards.push_back({.model = models[model],
+                               .group = std::move(unknown),
+                               .uses_cache = model == 1 || options.cache_policy,
+                               .cache_keys = {},
+                               .scores = {}});
     }
   }
   return job;

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <utility>
 
+#include "server/scoring/cached_scores.h"
 #include "server/scoring/completions_job.h"
 #include "server/scoring/evaluate_pairs.h"
 #include "server/scoring/group_job.h"
@@ -58,6 +59,7 @@ struct CallState {
 
 Scorer::Scorer(ScorerOptions options, ScorerObserver observer)
     : observer_(std::move(observer)),
+      cache_(options.cache),
       scheduler_(
           std::move(options.scheduler),
           [this](const std::vector<JobPtr>& jobs) {
@@ -65,7 +67,7 @@ Scorer::Scorer(ScorerOptions options, ScorerObserver observer)
             RunGroupJobs(jobs, [&](const HostedModel& model, absl::Duration duration) {
               passes.push_back({model.lm.get(), absl::ToDoubleSeconds(duration)});
               observer_.on_forward(model, duration);
-            });
+            }, observer_.on_tokens);
             return passes;
           },
           observer_.scheduler),
@@ -104,8 +106,9 @@ absl::Status Scorer::Submit(State& state, const std::function<void(std::size_t, 
   for (std::size_t idx = 0; idx < state.jobs.size(); ++idx) {
     const auto& job = state.jobs[idx];
     if (job == nullptr) continue;
+    for (const GroupForward& forward : job->forwards) num_tokens += forward.group->num_tokens();
+    if (job->num_tokens == 0) continue;  // all of it was cached
     SetCost(state.sizes[idx], *job);
-    num_tokens += job->num_tokens;
     job->priority = state.call.priority;
     job->deadline = state.call.deadline;
     job->cancellation = state.call.cancellation;
@@ -133,7 +136,7 @@ void Scorer::Run(std::shared_ptr<State> state, Prepare prepare, Finish finish) {
     auto& outcome = state->outcomes[idx];
     outcome.status.Update(status);
     if (outcome.status.ok()) {
-      CountTokens(*state->jobs[idx]);
+      if (cache_ != nullptr) WriteToCache(*cache_, *state->jobs[idx]);
       finish(state->requests[idx], state->options, *state->jobs[idx], outcome);
     }
     if (--state->num_unfinished > 0) return;
@@ -147,10 +150,20 @@ void Scorer::Run(std::shared_ptr<State> state, Prepare prepare, Finish finish) {
     return state->call.cancellation != nullptr && state->call.cancellation->is_cancelled();
   };
 
-  const auto submit = [this, state, finish_job, is_cancelled] {
+  const auto submit = [this, state, finish, finish_job, is_cancelled] {
     if (is_cancelled()) return state->Finish(absl::CancelledError("the call was cancelled before it was queued"));
-    const bool is_complete = std::all_of(state->jobs.begin(), state->jobs.end(),
-                                         [](const auto& job) { return job == nullptr; });
+    if (cache_ != nullptr) observer_.on_cached_tokens(ReadFromCache(*cache_, state->jobs));
+    bool is_complete = true;
+    for (std::size_t idx = 0; idx < state->jobs.size(); ++idx) {
+      const auto& job = state->jobs[idx];
+      if (job == nullptr) continue;
+      job->CountTokens();
+      if (job->num_tokens > 0) {
+        is_complete = false;
+      } else {  // all of it was cached
+        finish(state->requests[idx], state->options, *job, state->outcomes[idx]);
+      }
+    }
     const absl::Status status = is_complete ? absl::OkStatus() : Submit(*state, finish_job);
     if (is_complete || !status.ok()) state->Finish(status);
   };
@@ -173,14 +186,6 @@ void Scorer::Run(std::shared_ptr<State> state, Prepare prepare, Finish finish) {
     scheduler_.AdmitWhenRoom(std::move(arrival), start);
   } else {
     start(scheduler_.Admit(arrival));
-  }
-}
-
-void Scorer::CountTokens(const GroupJob& job) {
-  for (const GroupForward& forward : job.forwards) {
-    const auto num_completions = static_cast<std::int64_t>(forward.group->completions.size());
-    observer_.on_tokens(forward.group->num_tokens(),
-                        (num_completions - 1) * static_cast<std::int64_t>(forward.group->prompt.size()));
   }
 }
 

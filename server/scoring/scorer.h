@@ -17,11 +17,13 @@
 
 namespace prefscore {
 
+class LogProbCache;
 struct ContentSize;
 struct GroupJob;
 
 struct ScorerOptions {
   SchedulerOptions scheduler;
+  LogProbCache* cache = nullptr;  // outlives the scorer; null: everything is computed
   int num_tokenizer_threads = 2;
 };
 
@@ -30,8 +32,10 @@ struct ScorerObserver {
   SchedulerObserver scheduler;
   // One model's forward pass over a batch.
   std::function<void(const HostedModel&, absl::Duration)> on_forward = [](auto&, auto) {};
-  // Prompt and completion tokens computed for one group under one model, and those that sharing the prompt saved.
+  // Tokens of one forward pass, and those that were saved by computing equal prompts and completions once.
   std::function<void(std::int64_t computed, std::int64_t saved)> on_tokens = [](auto, auto) {};
+  // Tokens of a call that need not be computed since the cache had their log-probs.
+  std::function<void(std::int64_t saved)> on_cached_tokens = [](auto) {};
 };
 
 // One rpc call; shared by its groups.
@@ -52,12 +56,16 @@ struct PairOptions {
   std::vector<Objective> objectives;
   TokenizationProfile profile = TokenizationProfile::kTrl;
   LengthOptions length;
+  CacheMode cache_mode = CacheMode::kReadWrite;
+  bool cache_policy = false;  // beside the reference's log-probs
 };
 
 struct CompletionOptions {
   std::vector<const HostedModel*> models;
   TokenizationProfile profile = TokenizationProfile::kTrl;
   LengthOptions length;
+  CacheMode cache_mode = CacheMode::kReadWrite;
+  const HostedModel* cached_model = nullptr;  // the only one that uses the cache; null: all do
 };
 
 // Thread-safe. Owns the tokenizer threads and the scheduler's owner thread; the destructor stops both.
@@ -90,9 +98,9 @@ class Scorer {
   absl::Status Submit(State& state, const std::function<void(std::size_t, absl::Status)>& finish_job);
   Arrival ArrivalOf(const Call& call, const std::vector<ContentSize>& sizes, std::size_t num_models) const;
   void LearnTokensPerByte(const std::vector<ContentSize>& sizes, std::size_t num_models, std::int64_t num_tokens);
-  void CountTokens(const GroupJob& job);
 
   const ScorerObserver observer_;
+  LogProbCache* const cache_;
   std::atomic<double> tokens_per_byte_{0.3};  // of recent text: what a call may bring before it is tokenised
   Scheduler scheduler_;
   WorkerPool tokenizer_pool_;

@@ -51,7 +51,11 @@ struct PreparedGroup {
 struct CompletionScore {
   double logp = 0;                  // nats, summed over tokens in float64, in token order
   std::vector<double> token_logps;  // [num_completion_tokens]
+  bool is_from_cache = false;       // computed by an earlier call
 };
+
+// What a call does with the cache of log-probs.
+enum class CacheMode { kReadWrite, kBypass, kRefresh, kReadOnly };  // refresh: compute, and replace what is cached
 
 // --- completions
 // -------------------------------------------------------------------------------------------------------
@@ -87,6 +91,7 @@ struct PairOutcome {
   PairInputs inputs;                       // the log-probs, and what else objectives read
   std::vector<ObjectiveValue> objectives;  // as requested
   PairTokenLogps token_logps;              // empty where the log-prob was known to the caller
+  std::array<std::array<bool, 2>, 2> is_from_cache = {};  // [model][completion], as in KnownLogProbs
 };
 
 // All pairs of a call. Where a pair failed, it is no part of the batch of a batch objective.

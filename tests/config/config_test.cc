@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <fstream>
 
 namespace prefscore {
@@ -53,6 +54,27 @@ TEST(ConfigTest, DefaultsAreThoseThatTheHelpStates) {
   EXPECT_EQ(config.limits.max_message_bytes, 64 << 20);
   EXPECT_EQ(config.limits.max_queued_tokens, 1048576);
   EXPECT_EQ(config.limits.max_stream_in_flight, 256);
+}
+
+TEST(ConfigTest, TheCacheIsInTheUsersCacheFolderUnlessToldOtherwise) {
+  setenv("XDG_CACHE_HOME", "/xdg", 1);
+  setenv("HOME", "/home/user", 1);
+  EXPECT_EQ(ParseWithModels({})->config.cache_dir, "/xdg/prefscore");
+  EXPECT_EQ(ParseWithModels({})->config.cache_max_bytes, std::int64_t{4} << 30);
+  unsetenv("XDG_CACHE_HOME");
+  EXPECT_EQ(ParseWithModels({})->config.cache_dir, "/home/user/.cache/prefscore");
+  unsetenv("HOME");
+  EXPECT_EQ(ParseWithModels({})->config.cache_dir, "");
+  setenv("HOME", "/home/user", 1);
+  const auto off = ParseWithModels({"--cache-dir", "", "--cache-max-bytes", "5000000"});
+  ASSERT_TRUE(off.ok()) << off.status();
+  EXPECT_EQ(off->config.cache_dir, "");
+  const auto again = Parse({"--config", WriteFile(off->effective)});
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->config.cache_dir, "");
+  EXPECT_EQ(again->config.cache_max_bytes, 5000000);
+  EXPECT_THAT(ErrorOf(ParseWithModels({"--cache-max-bytes", "4000000"})),
+              HasSubstr("--cache-max-bytes: 4000000 is outside [4194304, "));
 }
 
 TEST(ConfigTest, FlagsOverrideTheFileWhichOverridesDefaults) {

@@ -19,8 +19,9 @@ class Server:
 
     def __init__(self, build_dir, log_path, *arguments):
         self.log_path = log_path
-        defaults = [part for flag in ("--listen", "--metrics-listen") if flag not in arguments
-                    for part in (flag, "127.0.0.1:0")]
+        # No cache unless a test asks for one: none may find what another, or the user's server, left.
+        defaults = [part for flag, value in (("--listen", "127.0.0.1:0"), ("--metrics-listen", "127.0.0.1:0"),
+                                             ("--cache-dir", "")) if flag not in arguments for part in (flag, value)]
         with open(log_path, "w") as log_file:
             self.process = subprocess.Popen(
                 [build_dir / "prefscore-server", *defaults, *map(str, arguments)],

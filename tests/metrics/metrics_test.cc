@@ -65,6 +65,9 @@ TEST(MetricsTest, SeriesAreThereBeforeTheirFirstEvent) {
         "prefscore_queue_delay_seconds_count{priority=\"bulk\"} 0",
         "prefscore_batch_tokens_count 0", "prefscore_forward_duration_seconds_count{model=\"other\"} 0",
         "prefscore_tokens_total{kind=\"computed\"} 0", "prefscore_tokens_total{kind=\"saved_by_sharing\"} 0",
+        "prefscore_tokens_total{kind=\"saved_by_cache\"} 0", "prefscore_cache_lookups_total{result=\"hit\"} 0",
+        "prefscore_cache_entries_total{event=\"evicted\"} 0", "prefscore_cache_errors_total{kind=\"open\"} 0",
+        "prefscore_cache_stored_bytes 0", "prefscore_cache_state{state=\"off\"} 1",
         "prefscore_pairs_scored_total 0", "prefscore_pairs_accurate_total 0",
         "prefscore_pairs_failed_total{code=\"OUT_OF_RANGE\"} 0", "prefscore_non_finite_results_total 0",
         "prefscore_reward_margin_count 0", "prefscore_build_info{version=",
@@ -72,6 +75,32 @@ TEST(MetricsTest, SeriesAreThereBeforeTheirFirstEvent) {
         "name=\"policy\",numerics_mode=\"mode-1\",role=\"policy\"} 1",
         "prefscore_start_time_seconds "}) {
     EXPECT_THAT(text, HasSubstr(line));
+  }
+}
+
+TEST(MetricsTest, EventsOfTheCacheMoveTheirSeriesAndNoOther) {
+  const auto metrics = MakeMetrics();
+  const CacheObserver observer = metrics->cache().Observer();
+  observer.on_lookup(2, 3, 400);
+  observer.on_written(5, 600);
+  observer.on_dropped(7);
+  observer.on_evicted(8);
+  observer.on_error(CacheError::kChecksum);
+  observer.on_state(CacheState::kServing);
+  observer.on_state(CacheState::kNotWriting);
+  observer.on_stored_bytes(900);
+  metrics->OnCachedTokens(10);
+  const std::string text = TextOf(*metrics);
+  for (const char* line :
+       {"prefscore_cache_lookups_total{result=\"hit\"} 2", "prefscore_cache_lookups_total{result=\"miss\"} 3",
+        "prefscore_cache_read_bytes_total 400", "prefscore_cache_written_bytes_total 600",
+        "prefscore_cache_entries_total{event=\"written\"} 5", "prefscore_cache_entries_total{event=\"dropped\"} 7",
+        "prefscore_cache_entries_total{event=\"evicted\"} 8", "prefscore_cache_errors_total{kind=\"checksum\"} 1",
+        "prefscore_cache_errors_total{kind=\"write\"} 0", "prefscore_cache_state{state=\"not_writing\"} 1",
+        "prefscore_cache_state{state=\"serving\"} 0", "prefscore_cache_state{state=\"unavailable\"} 0",
+        "prefscore_cache_state{state=\"off\"} 0", "prefscore_cache_stored_bytes 900",
+        "prefscore_tokens_total{kind=\"saved_by_cache\"} 10"}) {
+    EXPECT_THAT(text, HasSubstr(absl::StrCat(line, "\n")));
   }
 }
 
@@ -155,7 +184,7 @@ TEST(MetricsTest, AllNamesHaveThePrefixAndHelp) {
     EXPECT_TRUE(with_help.contains(name)) << name;
     EXPECT_EQ(name.ends_with("_total"), rest == " counter") << name;
   }
-  EXPECT_EQ(num_types, 25);
+  EXPECT_EQ(num_types, 32);
 }
 
 TEST(MetricsExposerTest, ServesWhatPromtoolAccepts) {

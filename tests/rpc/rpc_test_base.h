@@ -18,6 +18,7 @@
 #include "absl/time/clock.h"
 #include "prefscore/v1/models.grpc.pb.h"
 #include "prefscore/v1/scoring.grpc.pb.h"
+#include "server/cache/log_prob_cache.h"
 #include "server/metrics/scorer_metrics.h"
 #include "server/rpc/lifecycle.h"
 #include "tests/testing/fake_model.h"
@@ -83,6 +84,7 @@ class RpcTestBase : public ::testing::Test {
   Limits limits_;
   std::shared_ptr<testing::FakeModel> policy_ = std::make_shared<testing::FakeModel>("digest-policy", 0.25);
   std::shared_ptr<testing::FakeModel> reference_ = std::make_shared<testing::FakeModel>("digest-reference", 0.5);
+  LogProbCache* cache_ = nullptr;  // outlives the server
   // Makes the policy wait until OpenGate.
   void CloseGate() { policy_->BlockOn(&gate_); }
   void OpenGate() {
@@ -104,6 +106,7 @@ class RpcTestBase : public ::testing::Test {
         std::vector<std::string>(std::begin(kMethodNames), std::end(kMethodNames)), LabelsOf(*registry_));
     ScorerOptions options;
     options.scheduler = SchedulerOptionsOf(limits_);
+    options.cache = cache_;
     ScorerObserver observer = CountInto(*metrics_);
     observer.scheduler.on_queue_changed = [this, count = observer.scheduler.on_queue_changed](auto priority, auto groups, auto tokens) {
       ++num_queue_changes_;

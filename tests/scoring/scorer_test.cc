@@ -102,8 +102,8 @@ TEST_F(ScorerTest, ScoresPairsInTheOrderOfTheCall) {
     ASSERT_EQ(outcome.objectives.size(), 1u);
     EXPECT_EQ(outcome.objectives[0].loss, LossOf(outcome.inputs));
   }
-  EXPECT_EQ(computed_, 50 * 2 * (3 + 1 + 2)) << "the prompt once per model";
-  EXPECT_EQ(saved_, 50 * 2 * 3);
+  EXPECT_EQ(computed_, 2 * (3 + 50 * (1 + 2))) << "the prompt once per model, for all pairs";
+  EXPECT_EQ(saved_, 2 * (99 * 3));
 }
 
 TEST_F(ScorerTest, NothingThatIsKnownIsComputed) {

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/cache/log_prob_cache.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/cache/cache_value.h"
+
+namespace prefscore {
+namespace {
+
+constexpr std::int64_t kEntryOverheadBytes = 64;                     // of a pending entry: key and table slot
+constexpr absl::Duration kMeasurementInterval = absl::Seconds(1);  // of the size on disk, while writing
+
+std::int64_t PendingBytes(const std::string& bytes) {
+  return static_cast<std::int64_t>(bytes.size()) + kEntryOverheadBytes;
+}
+
+}  // namespace
+
+LogProbCache::LogProbCache(LogProbCacheOptions options, CacheObserver observer)
+    : options_(std::move(options)), observer_(std::move(observer)) {
+  Open();
+  writer_ = std::thread([this] { Loop(); });
+}
+
+LogProbCache::~LogProbCache() {
+  {
+    absl::MutexLock lock(&mutex_);
+    stopping_ = true;
+  }
+  writer_.join();
+}
+
+std::vector<std::optional<std::vector<double>>> LogProbCache::Lookup(std::span<const CacheKey> keys) {
+  std::vector<std::optional<std::string>> bytes(keys.size());
+  std::vector<CacheKey> on_disk;
+  std::vector<std::size_t> on_disk_index;
+  {
+    absl::MutexLock lock(&mutex_);
+    for (std::size_t idx = 0; idx < keys.size(); ++idx) {
+      if (const auto entry = pending_.find(keys[idx]); entry != pending_.end()) {
+        bytes[idx] = entry->second;
+        continue;
+      }
+      if (writing_ != nullptr) {
+        if (const auto entry = writing_->find(keys[idx]); entry != writing_->end()) {
+          bytes[idx] = entry->second;
+          continue;
+        }
+      }
+      on_disk.push_back(keys[idx]);
+      on_disk_index.push_back(idx);
+    }
+  }
+  std::vector<DiskStore::Found> found = ReadStore(on_disk);
+  for (std::size_t idx = 0; idx < found.size(); ++idx) {
+    if (found[idx].is_faulty) observer_.on_error(CacheError::kRead);
+    bytes[on_disk_index[idx]] = std::move(found[idx].bytes);
+  }
+
+  std::vector<std::optional<std::vector<double>>> token_logps(keys.size());
+  std::int64_t num_hits = 0;
+  std::int64_t num_bytes = 0;
+  for (std::size_t idx = 0; idx < keys.size(); ++idx) {
+    if (!bytes[idx].has_value()) continue;
+    token_logps[idx] = DecodeLogProbs(keys[idx], *bytes[idx]);
+    if (token_logps[idx].has_value()) {
+      ++num_hits;
+      num_bytes += static_cast<std::int64_t>(bytes[idx]->size());
+    } else {
+      observer_.on_error(CacheError::kChecksum);
+    }
+  }
+  observer_.on_lookup(num_hits, static_cast<std::int64_t>(keys.size()) - num_hits, num_bytes);
+  return token_logps;
+}
+
+std::vector<DiskStore::Found> LogProbCache::ReadStore(std::span<const CacheKey> keys) {
+  if (keys.empty()) return {};
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!is_readable_) return {};
+    ++num_readers_;
+  }
+  std::vector<DiskStore::Found> found = store_->Read(keys);
+  absl::MutexLock lock(&mutex_);
+  --num_readers_;
+  return found;
+}
+
+void LogProbCache::Store(const CacheKey& key, const std::vector<double>& token_logps) {
+  std::string bytes = EncodeLogProbs(key, token_logps);
+  {
+    absl::MutexLock lock(&mutex_);
+    if (pending_bytes_ + PendingBytes(bytes) <= options_.max_pending_bytes) {
+      std::string& slot = pending_[key];
+      if (!slot.empty()) pending_bytes_ -= PendingBytes(slot);
+      pending_bytes_ += PendingBytes(bytes);
+      slot = std::move(bytes);
+      return;
+    }
+  }
+  observer_.on_dropped(1);
+}
+
+void LogProbCache::Flush() {
+  absl::MutexLock lock(&mutex_);
+  mutex_.Await(absl::Condition(
+      +[](LogProbCache* cache) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+        return cache->pending_.empty() && cache->writing_ == nullptr;
+      },
+      this));
+}
+
+CacheState LogProbCache::state() const {
+  absl::MutexLock lock(&mutex_);
+  return state_;
+}
+
+void LogProbCache::Loop() {
+  for (;;) {
+    std::shared_ptr<const Entries> entries;
+    {
+      absl::MutexLock lock(&mutex_);
+      mutex_.Await(absl::Condition(
+          +[](LogProbCache* cache) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+            return cache->stopping_ || !cache->pending_.empty();
+          },
+          this));
+      if (pending_.empty()) break;
+      entries = writing_ = std::make_shared<const Entries>(std::exchange(pending_, {}));
+      pending_bytes_ = 0;
+    }
+    if (state() != CacheState::kServing && options_.now() >= next_attempt_) Cure();
+    Write(*entries);
+    absl::MutexLock lock(&mutex_);
+    writing_ = nullptr;
+  }
+  Close();
+}
+
+void LogProbCache::Write(const Entries& entries) {
+  const auto num_entries = static_cast<std::int64_t>(entries.size());
+  if (state() != CacheState::kServing) return observer_.on_dropped(num_entries);
+  std::vector<std::pair<CacheKey, std::string>> batch(entries.begin(), entries.end());
+  const absl::Status status = store_->Write(batch);
+  if (!status.ok()) {
+    observer_.on_error(CacheError::kWrite);
+    observer_.on_dropped(num_entries);
+    observer_.on_note(absl::StrCat("cannot write, entries are dropped until it can: ", std::string(status.message())));
+    if (absl::IsDataLoss(status)) {
+      Close();
+      DeleteStore(options_.folder);
+      return Open();
+    }
+    next_attempt_ = options_.now() + options_.retry_interval;
+    return SetState(CacheState::kNotWriting);
+  }
+  std::int64_t num_bytes = 0;
+  for (const auto& [key, bytes] : batch) num_bytes += static_cast<std::int64_t>(key.size() + bytes.size());
+  observer_.on_written(num_entries, num_bytes);
+  if (options_.now() < next_measurement_) return;
+  next_measurement_ = options_.now() + kMeasurementInterval;
+  observer_.on_stored_bytes(store_->BytesOnDisk());
+}
+
+void LogProbCache::Cure() {
+  next_attempt_ = options_.now() + options_.retry_interval;
+  if (store_ != nullptr) {
+    const absl::Status status = store_->Resume();
+    if (absl::IsUnavailable(status)) return;
+    if (status.ok()) {
+      observer_.on_note("writes again");
+      return SetState(CacheState::kServing);
+    }
+    Close();
+  }
+  Open();
+}
+
+void LogProbCache::Open() {
+  std::string note;
+  auto store = DiskStore::Open({.folder = options_.folder,
+                                .max_bytes = options_.max_bytes,
+                                .env = options_.env,
+                                .on_evicted = observer_.on_evicted},
+                               note);
+  if (!note.empty()) {
+    observer_.on_error(CacheError::kOpen);
+    observer_.on_note(note);
+  }
+  if (!store.ok()) {
+    observer_.on_error(CacheError::kOpen);
+    observer_.on_note(absl::StrCat("unavailable, everything is computed: ", std::string(store.status().message())));
+    next_attempt_ = options_.now() + options_.retry_interval;
+    return SetState(CacheState::kUnavailable);
+  }
+  store_ = *std::move(store);
+  const std::int64_t num_bytes = store_->BytesOnDisk();
+  observer_.on_stored_bytes(num_bytes);
+  observer_.on_note(absl::StrCat("holds ", num_bytes, " bytes of at most ", options_.max_bytes));
+  SetState(CacheState::kServing);
+  absl::MutexLock lock(&mutex_);
+  is_readable_ = true;
+}
+
+void LogProbCache::Close() {
+  {
+    absl::MutexLock lock(&mutex_);
+    is_readable_ = false;
+    mutex_.Await(absl::Condition(
+        +[](LogProbCache* cache) ABSL_NO_THREAD_SAFETY_ANALYSIS { return cache->num_readers_ == 0; }, this));
+  }
+  store_.reset();
+}
+
+void LogProbCache::SetState(CacheState state) {
+  {
+    absl::MutexLock lock(&mutex_);
+    state_ = state;
+  }
+  observer_.on_state(state);
+}
+
+}  // namespace prefscore

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/cache/cache_key.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <set>
+#include <string>
+
+#include "absl/strings/escaping.h"
+#include "server/cache/cache_value.h"
+
+namespace prefscore {
+namespace {
+
+TEST(CacheKeyTest, DiffersWhereAnythingDiffers) {
+  const ModelIdentity model = {"digest", "mode", "float32"};
+  const std::set<CacheKey> keys = {
+      MakeCacheKey(model, {1, 2}, {3}),
+      MakeCacheKey({"digesu", "mode", "float32"}, {1, 2}, {3}),
+      MakeCacheKey({"digest", "mod", "efloat32"}, {1, 2}, {3}),
+      MakeCacheKey({"digest", "mode", "bfloat16"}, {1, 2}, {3}),
+      MakeCacheKey(model, {1}, {2, 3}),
+      MakeCacheKey(model, {1, 2, 3}, {}),
+      MakeCacheKey(model, {2, 1}, {3}),
+      MakeCacheKey(model, {1, 2}, {4}),
+      MakeCacheKey(model, {1, 2, 0}, {3}),
+      MakeCacheKey(model, {1, 2}, {3, 0}),
+  };
+  EXPECT_EQ(keys.size(), 10u);
+  EXPECT_TRUE(keys.count(MakeCacheKey({std::string("digest"), "mode", "float32"}, {1, 2}, {3})));
+}
+
+TEST(CacheKeyTest, IsStable) {
+  // Stores outlive the program that wrote them. Worked out with Python's hashlib and struct from the layout in
+  // cache_key.cc.
+  const CacheKey key = MakeCacheKey({"d", "m", "float32"}, {1, 2}, {3});
+  EXPECT_EQ(absl::BytesToHexString(absl::string_view(reinterpret_cast<const char*>(key.data()), key.size())),
+            "091366a5005baceee8e24898f5d8227cfff875933ae9a5b1affe735d994af854");
+}
+
+TEST(CacheValueTest, ReadsBackBitByBit) {
+  const CacheKey key = MakeCacheKey({"d", "m", "float32"}, {1}, {2});
+  const std::vector<double> logps = {-0.0, -1e-310, -123.45678901234567, -1e300};
+  const auto found = DecodeLogProbs(key, EncodeLogProbs(key, logps));
+  ASSERT_TRUE(found.has_value());
+  ASSERT_EQ(found->size(), logps.size());
+  EXPECT_EQ(std::memcmp(found->data(), logps.data(), logps.size() * sizeof(double)), 0);
+}
+
+TEST(CacheValueTest, NoDamageGoesUnnoticed) {
+  const CacheKey key = MakeCacheKey({"d", "m", "float32"}, {1}, {2});
+  const CacheKey other = MakeCacheKey({"d", "m", "float32"}, {1}, {3});
+  const std::string bytes = EncodeLogProbs(key, {-1.5, -2.5});
+  EXPECT_FALSE(DecodeLogProbs(other, bytes).has_value()) << "the value of another key";
+  for (std::size_t bit = 0; bit < 8 * bytes.size(); ++bit) {
+    std::string damaged = bytes;
+    damaged[bit / 8] ^= static_cast<char>(1 << (bit % 8));
+    EXPECT_FALSE(DecodeLogProbs(key, damaged).has_value()) << "bit " << bit;
+  }
+  for (std::size_t size = 0; size < bytes.size(); ++size) {
+    EXPECT_FALSE(DecodeLogProbs(key, bytes.substr(0, size)).has_value()) << size << " bytes";
+  }
+  EXPECT_FALSE(DecodeLogProbs(key, bytes + std::string(8, '\0')).has_value());
+}
+
+}  // namespace
+}  // namespace prefscore
