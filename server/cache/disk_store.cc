@@ -133,7 +133,7 @@ class RocksStore final : public DiskStore {
     return found;
   }
 
-  absl::Status Write(std::span<const std::pair<CacheKey, std::string>> entries) override {
+  absl::Status Write(const StoreEntries& entries) override {
     rocksdb::WriteBatch batch;
     for (const auto& [key, bytes] : entries) batch.Put(SliceOf(key), bytes);
     rocksdb::WriteOptions options;

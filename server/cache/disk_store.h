@@ -11,9 +11,9 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "server/cache/cache_key.h"
@@ -31,6 +31,8 @@ struct DiskStoreOptions {
   // So many entries left to keep the size. Called on a thread of RocksDB.
   std::function<void(std::int64_t num_entries)> on_evicted = [](auto) {};
 };
+
+using StoreEntries = absl::flat_hash_map<CacheKey, std::string>;
 
 inline constexpr std::int64_t kMinStoreBytes = 4 << 20;
 
@@ -50,7 +52,7 @@ class DiskStore {
 
   // All or none. Survives the end of the process from here on; not that of the machine. DATA_LOSS: the store is damaged
   // beyond writing.
-  virtual absl::Status Write(std::span<const std::pair<CacheKey, std::string>> entries) = 0;
+  virtual absl::Status Write(const StoreEntries& entries) = 0;
 
   // After a failed Write: OK where writing works again. UNAVAILABLE: the disk does not take a small file yet. Any other:
   // the disk does, but this store will not write any more and must be opened anew.

@@ -120,7 +120,7 @@ CacheState LogProbCache::state() const {
 
 void LogProbCache::Loop() {
   for (;;) {
-    std::shared_ptr<const Entries> entries;
+    std::shared_ptr<const StoreEntries> entries;
     {
       absl::MutexLock lock(&mutex_);
       mutex_.Await(absl::Condition(
@@ -129,7 +129,7 @@ void LogProbCache::Loop() {
           },
           this));
       if (pending_.empty()) break;
-      entries = writing_ = std::make_shared<const Entries>(std::exchange(pending_, {}));
+      entries = writing_ = std::make_shared<const StoreEntries>(std::exchange(pending_, {}));
       pending_bytes_ = 0;
     }
     if (state() != CacheState::kServing && options_.now() >= next_attempt_) Cure();
@@ -140,15 +140,14 @@ void LogProbCache::Loop() {
   Close();
 }
 
-void LogProbCache::Write(const Entries& entries) {
+void LogProbCache::Write(const StoreEntries& entries) {
   const auto num_entries = static_cast<std::int64_t>(entries.size());
   if (state() != CacheState::kServing) return observer_.on_dropped(num_entries);
-  std::vector<std::pair<CacheKey, std::string>> batch(entries.begin(), entries.end());
-  const absl::Status status = store_->Write(batch);
+  const absl::Status status = store_->Write(entries);
   if (!status.ok()) {
     observer_.on_error(CacheError::kWrite);
     observer_.on_dropped(num_entries);
-    observer_.on_note(absl::StrCat("cannot write, entries are dropped until it can: ", std::string(status.message())));
+    Note(absl::StrCat("cannot write, entries are dropped until it can: ", std::string(status.message())));
     if (absl::IsDataLoss(status)) {
       Close();
       DeleteStore(options_.folder);
@@ -158,7 +157,7 @@ void LogProbCache::Write(const Entries& entries) {
     return SetState(CacheState::kNotWriting);
   }
   std::int64_t num_bytes = 0;
-  for (const auto& [key, bytes] : batch) num_bytes += static_cast<std::int64_t>(key.size() + bytes.size());
+  for (const auto& [key, bytes] : entries) num_bytes += static_cast<std::int64_t>(key.size() + bytes.size());
   observer_.on_written(num_entries, num_bytes);
   if (options_.now() < next_measurement_) return;
   next_measurement_ = options_.now() + kMeasurementInterval;
@@ -171,7 +170,7 @@ void LogProbCache::Cure() {
     const absl::Status status = store_->Resume();
     if (absl::IsUnavailable(status)) return;
     if (status.ok()) {
-      observer_.on_note("writes again");
+      Note("writes again");
       return SetState(CacheState::kServing);
     }
     Close();
@@ -188,18 +187,18 @@ void LogProbCache::Open() {
                                note);
   if (!note.empty()) {
     observer_.on_error(CacheError::kOpen);
-    observer_.on_note(note);
+    Note(note);
   }
   if (!store.ok()) {
     observer_.on_error(CacheError::kOpen);
-    observer_.on_note(absl::StrCat("unavailable, everything is computed: ", std::string(store.status().message())));
+    Note(absl::StrCat("unavailable, everything is computed: ", std::string(store.status().message())));
     next_attempt_ = options_.now() + options_.retry_interval;
     return SetState(CacheState::kUnavailable);
   }
   store_ = *std::move(store);
   const std::int64_t num_bytes = store_->BytesOnDisk();
   observer_.on_stored_bytes(num_bytes);
-  observer_.on_note(absl::StrCat("holds ", num_bytes, " bytes of at most ", options_.max_bytes));
+  Note(absl::StrCat("holds ", num_bytes, " bytes of at most ", options_.max_bytes));
   SetState(CacheState::kServing);
   absl::MutexLock lock(&mutex_);
   is_readable_ = true;
@@ -213,6 +212,12 @@ void LogProbCache::Close() {
         +[](LogProbCache* cache) ABSL_NO_THREAD_SAFETY_ANALYSIS { return cache->num_readers_ == 0; }, this));
   }
   store_.reset();
+}
+
+// Once: what is tried again and fails in the same way fills no log.
+void LogProbCache::Note(const std::string& note) {
+  if (note == std::exchange(last_note_, note)) return;
+  observer_.on_note(note);
 }
 
 void LogProbCache::SetState(CacheState state) {

@@ -17,7 +17,6 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/container/flat_hash_map.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
@@ -80,14 +79,13 @@ class LogProbCache {
   CacheState state() const;
 
  private:
-  using Entries = absl::flat_hash_map<CacheKey, std::string>;
-
   void Loop();
   void Open();
   void Close();
   void Cure();
-  void Write(const Entries& entries);
+  void Write(const StoreEntries& entries);
   void SetState(CacheState state);
+  void Note(const std::string& note);
 
   std::vector<DiskStore::Found> ReadStore(std::span<const CacheKey> keys);
 
@@ -98,14 +96,15 @@ class LogProbCache {
   std::unique_ptr<DiskStore> store_;
   absl::Time next_attempt_ = absl::InfinitePast();
   absl::Time next_measurement_ = absl::InfinitePast();
+  std::string last_note_;
 
   mutable absl::Mutex mutex_;
   CacheState state_ ABSL_GUARDED_BY(mutex_) = CacheState::kUnavailable;
   bool is_readable_ ABSL_GUARDED_BY(mutex_) = false;  // a reader may come in
   int num_readers_ ABSL_GUARDED_BY(mutex_) = 0;       // inside store_
-  Entries pending_ ABSL_GUARDED_BY(mutex_);
+  StoreEntries pending_ ABSL_GUARDED_BY(mutex_);
   std::int64_t pending_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
-  std::shared_ptr<const Entries> writing_ ABSL_GUARDED_BY(mutex_);  // null: nothing is being written
+  std::shared_ptr<const StoreEntries> writing_ ABSL_GUARDED_BY(mutex_);  // null: nothing is being written
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread writer_;
 };

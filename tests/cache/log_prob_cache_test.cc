@@ -106,6 +106,12 @@ TEST_F(LogProbCacheTest, ASecondCacheOfAFolderServesNothingUntilTheFirstIsGone) 
   second.Flush();
   EXPECT_EQ(told["dropped"], 1);
   EXPECT_EQ(CountRight(0, 10), 10) << "the first is not disturbed";
+  const std::string notes = told.notes();
+  now += absl::Seconds(11);
+  second.Store(KeyOf(100), LogpsOf(100));
+  second.Flush();
+  EXPECT_EQ(told["open errors"], 2) << "it tried again";
+  EXPECT_EQ(told.notes(), notes) << "and said nothing new";
 
   cache_.reset();
   now += absl::Seconds(11);
