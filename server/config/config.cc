@@ -92,7 +92,9 @@ void AddFlags(CLI::App& app, ServerConfig& config, RawFlags& raw) {
   app.add_option("--metrics-listen", config.metrics_listen,
                  "Where /metrics is served over HTTP; port 0 takes a free one, \"\" serves none")
       ->type_name("HOST:PORT");
-  app.add_option("--device", config.device, "Where models run: cpu, cuda:N, or auto, which is cuda:0 where there is one, else cpu")->type_name("DEVICE");
+  app.add_option("--device", config.device,
+                 "Where models run: cpu, cuda:N, or auto, which is cuda:0 where there is one, else cpu")
+      ->type_name("DEVICE");
   app.add_option("--dtype", config.dtype, "Type of the weights in the forward pass: float32 or bfloat16")
       ->type_name("DTYPE");
   app.add_option("--threads", config.num_threads, "Threads of one forward pass; 0: one per core")->type_name("N");

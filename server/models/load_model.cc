@@ -91,8 +91,7 @@ absl::StatusOr<std::shared_ptr<const CausalLm>> LoadModel(const std::filesystem:
   absl::StatusOr<std::string> digest = ModelDigest(config, weights->used, num_threads);
   if (!digest.ok()) return InFolder(folder, digest.status());
 
-  return live_models->GetOrMake({*digest, options.dtype, num_threads, device.get()},
-                                [&]() -> absl::StatusOr<std::shared_ptr<const CausalLm>> {
+  const auto make = [&]() -> absl::StatusOr<std::shared_ptr<const CausalLm>> {
     ModelInfo info;
     info.architecture = config.architecture;
     info.digest = *digest;
@@ -102,15 +101,16 @@ absl::StatusOr<std::shared_ptr<const CausalLm>> LoadModel(const std::filesystem:
     info.max_context_tokens = config.max_context_tokens;
     std::shared_ptr<const CausalLm> model;
     if (device != nullptr) {
-      ASSIGN_OR_RETURN(model, MakeDeviceDecoder(device, config, weights->views, options.dtype, num_threads,
-                                                std::move(info)));
+      ASSIGN_OR_RETURN(
+          model, MakeDeviceDecoder(device, config, weights->views, options.dtype, num_threads, std::move(info)));
     } else {
       ASSIGN_OR_RETURN(model,
                        MakeDecoder(config, weights->views, options.dtype, num_threads, std::move(info), checkpoint));
     }
     checkpoint->DropPages();  // the decoder has packed nearly all of them
     return model;
-  });
+  };
+  return live_models->GetOrMake({*digest, options.dtype, num_threads, device.get()}, make);
 }
 
 }  // namespace prefscore

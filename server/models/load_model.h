@@ -21,8 +21,8 @@ struct LoadModelOptions {
 
 // Loads config.json and model.safetensors (or shards with an index). Every fault of the folder is an error whose
 // message names the file and the field or tensor: NOT_FOUND (missing file), INVALID_ARGUMENT (malformed or
-// contradictory), UNIMPLEMENTED (well-formed, but not supported), FAILED_PRECONDITION (no such device here). Folders with
-// the same weights and config, device, dtype and threads share one model in memory as long as it is alive.
+// contradictory), UNIMPLEMENTED (well-formed, but not supported), FAILED_PRECONDITION (no such device here). Folders
+// with the same weights and config, device, dtype and threads share one model in memory as long as it is alive.
 absl::StatusOr<std::shared_ptr<const CausalLm>> LoadModel(const std::filesystem::path& folder,
                                                           const LoadModelOptions& options);
 

@@ -122,7 +122,9 @@ json TimeMatMul(Device& device, std::int64_t rows, std::int64_t num_in, std::int
   const std::lock_guard queue(device.queue_mutex());
   std::mt19937 random(5);
   std::vector<std::uint16_t> values(1 << 20);
-  for (std::uint16_t& value : values) value = static_cast<std::uint16_t>(0x3C00 + random() % 0x0400 + (random() % 2 << 15));
+  for (std::uint16_t& value : values) {  // of either sign, between 2^-7 and 2
+    value = static_cast<std::uint16_t>(0x3C00 + random() % 0x0400 + (random() % 2 << 15));
+  }
   const auto fill = [&](std::int64_t count) {
     std::vector<std::uint16_t> filled(count);
     for (std::int64_t i = 0; i < count; ++i) filled[i] = values[(i + i / 1048573) % values.size()];
@@ -171,7 +173,8 @@ json TimeMatMuls(Device& device, const DecoderConfig& config, const Plan& plan) 
   return products;
 }
 
-json CheckModel(const std::shared_ptr<Device>& device, const ModelShape& shape, const Plan& plan, double ceiling_tflops) {
+json CheckModel(const std::shared_ptr<Device>& device, const ModelShape& shape, const Plan& plan,
+                double ceiling_tflops) {
   json result{{"name", shape.name}, {"prompt", plan.lengths.prompt}, {"completion", plan.lengths.completion}};
   {
     const testing::SharedWeights weights(shape);

@@ -77,8 +77,10 @@ def print_models(check, peer):
             print(f"{model['name']}: loaded in {model['load_seconds']:.2f} s with the check of its products "
                   f"({model['load_gb_per_second']:.2f} GB/s); two threads "
                   f"{model['pairs_per_second_two_threads']:.2f} pairs/s")
-    print(peer.get("transformers_error", f"transformers {peer.get('transformers', '-')} ({peer.get('attention', '-')}), "
-                                         f"torch {peer.get('torch', '-')}"))
+    if "transformers_error" in peer:
+        print(peer["transformers_error"])
+    elif peer:
+        print(f"transformers {peer['transformers']} ({peer['attention']}), torch {peer['torch']}")
     print()
 
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The devices that tests of the device decoder run on: the CPU, and a GPU where there is one.
+// The devices that tests of the device decoder run on: the CPU with the kernels' twins, a GPU where there is one, and,
+// where a test links emulated_kernels, the CPU with the kernels themselves.
 #pragma once
 
 #include <memory>
@@ -8,9 +9,28 @@
 
 #include "server/models/device/cuda/cuda_device.h"
 #include "server/models/device/host_device.h"
+#include "tests/testing/faulty_device.h"
 
 namespace prefscore::testing {
 
+#ifdef PREFSCORE_CUDA_EMULATION
+// Matrix products of the host, kernels of the GPU.
+class EmulatedDevice : public FaultyDevice {
+ public:
+  EmulatedDevice() : FaultyDevice(MakeHostDevice()) {}
+
+#define PREFSCORE_EMULATED_KERNEL(Name) \
+  void Name(const kernels::Name##Args& args) override { cuda::Name(args, nullptr); }
+  PREFSCORE_KERNELS(PREFSCORE_EMULATED_KERNEL)
+#undef PREFSCORE_EMULATED_KERNEL
+};
+
+inline std::vector<std::string> DeviceNames() { return {"emulated"}; }
+
+inline absl::StatusOr<std::shared_ptr<Device>> OpenDevice(const std::string&) {
+  return std::make_shared<EmulatedDevice>();
+}
+#else
 inline std::vector<std::string> DeviceNames() { return {"host", "cuda"}; }
 
 // A device that cannot be opened is a reason to skip.
@@ -18,5 +38,6 @@ inline absl::StatusOr<std::shared_ptr<Device>> OpenDevice(const std::string& nam
   if (name == "host") return MakeHostDevice();
   return OpenCudaDevice(0);
 }
+#endif
 
 }  // namespace prefscore::testing

@@ -2,9 +2,8 @@
 // What the device decoder needs of a device: memory, copies, kernels, matrix products. Two implementations: CUDA
 // (cuda/cuda_device.h), and the CPU (host_device.h), on which the same decoder is tested where no GPU is.
 //
-// Work is a queue: operations run in the order of the calls, and a call may return before its operation has run. What
-// the host may do meanwhile is said by events. Faults are thrown as DeviceError or std::bad_alloc and caught at one seam
-// (device_decoder.cc).
+// Work is a queue: operations run in the order of the calls, and a call may return before its operation has run; events
+// tell when. Faults are thrown as DeviceError or std::bad_alloc and caught at one seam (device_decoder.cc).
 #pragma once
 
 #include <cstddef>

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "server/kernels/row_lanes.h"
 #include "server/models/decoder_check.h"
 #include "server/models/device/batch_ring.h"
 #include "server/models/device/device_ropes.h"
@@ -131,9 +132,18 @@ class DeviceDecoder : public DeviceLm {
   mutable BatchRing ring_;
 };
 
-absl::Status CheckRunnable(const DecoderWeightViews& weights) {
-  if (!weights.head.bias) return absl::OkStatus();
-  return absl::UnimplementedError("weight head has a bias, which the device decoder does not take; use device cpu");
+absl::Status CheckRunnable(const DecoderConfig& config, const DecoderWeightViews& weights) {
+  const auto refuse = [](const std::string& what) {
+    return absl::UnimplementedError(absl::StrCat(what, ", which the device decoder does not take; use device cpu"));
+  };
+  if (weights.head.bias) return refuse("weight head has a bias");
+  if (config.hidden_size > kernels::kMaxRowWidth) {
+    return refuse(absl::StrCat("hidden_size is ", config.hidden_size, ", over ", kernels::kMaxRowWidth));
+  }
+  if (config.head_dim > kernels::kMaxHeadDim) {
+    return refuse(absl::StrCat("head_dim is ", config.head_dim, ", over ", kernels::kMaxHeadDim));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -145,7 +155,7 @@ absl::StatusOr<std::shared_ptr<const DeviceLm>> MakeDeviceDecoder(std::shared_pt
                                                                   const DeviceTiles& tiles) {
   ASSIGN_OR_RETURN(const Precision precision, ParsePrecision(dtype));
   RETURN_IF_ERROR(CheckWeights(config, weights));
-  RETURN_IF_ERROR(CheckRunnable(weights));
+  RETURN_IF_ERROR(CheckRunnable(config, weights));
   info.numerics_mode = absl::StrCat(device->numerics_name(), "-", dtype, "-", kRevision);
   info.dtype = std::move(dtype);
   if (num_threads <= 0) num_threads = static_cast<int>(std::thread::hardware_concurrency());

@@ -24,7 +24,7 @@ class DeviceLm : public CausalLm {
   // depend on each other says so in its numerics_mode, too: it ends in "-batch-dependent".
   virtual const absl::Status& same_bits() const = 0;
 
-  // Multiplies with every weight matrix, for row counts from 1 to some thousands, and compares rows bit by bit. OK: a
+  // Multiplies with a weight of every shape, for row counts from 1 to some thousands, and compares rows bit by bit. OK: a
   // row's bits do not depend on how many rows come with it, which "same ids, same bits" rests on. FAILED_PRECONDITION
   // names a matrix and row count that differ.
   virtual absl::Status CheckSameBits() const = 0;

@@ -18,7 +18,7 @@ struct DeviceTiles {
   DeviceBatchLimits batch = {};
 };
 
-// Columns of the vocabulary whose logits exist at once. Sums are combined tile by tile, so a constant of the arithmetic.
+// Columns of the vocabulary whose logits exist at once. Sums are combined tile by tile: it is part of the arithmetic.
 inline constexpr std::int64_t kHeadTileColumns = 8192;
 
 class DeviceForward {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whether a row of a matrix product depends on how many rows come with it: asked of the device itself, since it rests on
-// libraries that promise nothing of the kind.
+// Whether a row of a matrix product depends on how many rows come with it: asked of the device itself, since it rests
+// on libraries that promise nothing of the kind.
 #pragma once
 
 #include <cstdint>

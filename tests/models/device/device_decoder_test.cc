@@ -233,6 +233,10 @@ TEST_P(LlamaDeviceTest, RefusesWhatItCannotRunByName) {
   const auto model = MakeDeviceDecoder(device_, config_, views, "float32", 1, {});
   EXPECT_EQ(model.status().code(), absl::StatusCode::kUnimplemented);
   EXPECT_THAT(Message(model.status()), HasSubstr("head has a bias"));
+  DecoderConfig config = testing::LlamaConfig(1, 520, 1, 1, 8, 9);  // one head of 520
+  const auto wide = testing::MakeRandomWeights(config, 1);
+  EXPECT_THAT(Message(MakeDeviceDecoder(device_, config, wide->views, "float32", 1, {}).status()),
+              HasSubstr("head_dim is 520, over 512"));
   EXPECT_THAT(Message(MakeDeviceDecoder(device_, config_, weights_->views, "float8", 1, {}).status()),
               HasSubstr("'float8'"));
 }

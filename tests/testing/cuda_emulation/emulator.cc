@@ -45,7 +45,9 @@ struct Lane {
   void* stack_pointer = nullptr;
   State state = State::kReady;
   dim3 index;
-  std::array<std::byte, 8> exchanged;
+  // What a shuffle puts down, in two places by turns: a lane that is one shuffle ahead spoils nothing, and none is two.
+  std::array<std::array<std::byte, 8>, 2> exchanged;
+  int turn = 0;
 };
 
 [[noreturn]] void Die(const char* why) {
@@ -75,6 +77,7 @@ void RunLane() {
 void Prepare(int i, dim3 block) {
   Lane& lane = lanes[i];
   lane.state = State::kReady;
+  lane.turn = 0;
   lane.index = dim3(i % block.x, i / block.x % block.y, i / block.x / block.y);
   // As if RunLane had been called and had switched away: six registers, then its address; aligned as a call leaves it.
   auto* top = reinterpret_cast<void**>(reinterpret_cast<std::uintptr_t>(lane.stack.get() + kStackBytes) / 16 * 16);
@@ -143,12 +146,12 @@ void SynchronizeBlock() { Leave(State::kAtBlockBarrier); }
 void SynchronizeWarp() { Leave(State::kAtWarpBarrier); }
 
 void Exchange(int lane_bits, std::size_t size, const void* mine, void* theirs) {
-  std::memcpy(lanes[current].exchanged.data(), mine, size);
+  const int turn = lanes[current].turn++ % 2;
+  std::memcpy(lanes[current].exchanged[turn].data(), mine, size);
   SynchronizeWarp();
   const Lane& other = lanes[current ^ lane_bits];
-  if (other.state == State::kDone) Die("a shuffle with a lane that has ended");
-  std::memcpy(theirs, other.exchanged.data(), size);
-  SynchronizeWarp();
+  if (other.turn < lanes[current].turn) Die("a shuffle with a lane that takes no part");
+  std::memcpy(theirs, other.exchanged[turn].data(), size);
 }
 
 }  // namespace prefscore::testing
