@@ -104,7 +104,7 @@ def request_json(rows, id_template):
 
 
 def run_ghz(server, rows, seconds, *flags):
-    """[(start_s, latency_s, code)] of every call, from the first call's start."""
+    """From the first call to the last answer, seconds, and [(latency_s, code)] of every call."""
     with tempfile.NamedTemporaryFile("w", suffix=".json") as data, tempfile.NamedTemporaryFile(suffix=".json") as out:
         json.dump(request_json(rows, "{{.RequestNumber}}-{{.WorkerID}}"), data)
         data.flush()
@@ -112,10 +112,8 @@ def run_ghz(server, rows, seconds, *flags):
             [ghz_program(), "--insecure", "--call", "prefscore.v1.ScoringService.ScorePairs", "-D", data.name,
              "-z", f"{seconds}s", "--duration-stop", "wait", "--connections", "4", "-t", "120s", "-O", "json",
              "-o", out.name, *map(str, flags), server.address], check=True)  # fmt: skip
-        details = json.load(open(out.name))["details"]
-    parse = lambda stamp: time.mktime(time.strptime(stamp[:19], "%Y-%m-%dT%H:%M:%S")) + float("0." + re.match(r".{19}\.?(\d*)", stamp)[1] or 0)
-    starts = [parse(call["timestamp"]) for call in details]
-    return [(start - min(starts), call["latency"] * 1e-9, call["status"]) for start, call in zip(starts, details)]
+        report = json.load(open(out.name))
+    return report["total"] * 1e-9, [(call["latency"] * 1e-9, call["status"]) for call in report["details"]]
 
 
 def percentile(values, share):
@@ -187,14 +185,14 @@ def measure_overload(args, rows, table):
     with serving(args, "--max-queued-tokens", str(args.queued_tokens)) as server:
         run_ghz(server, calls, 3, "-c", 16)
         log("closed loop")
-        closed = run_ghz(server, calls, args.seconds, "-c", 16)
-        capacity = sum(code == "OK" for _, _, code in closed) / max(start + latency for start, latency, _ in closed)
+        total_s, closed = run_ghz(server, calls, args.seconds, "-c", 16)
+        capacity = sum(code == "OK" for _, code in closed) / total_s
         table.append(("capacity (closed loop, 16 callers)", f"{capacity * PAIRS_PER_CALL:.0f} pairs/s", ""))
 
         log(f"open loop at 4 x {capacity:.1f} calls/s")
         rss_before = server.rss_mib()
         stop, attempts, delays = threading.Event(), [], []
-        obedient = in_threads(4, lambda worker: obey(server, calls, stop, attempts, delays, worker))
+        obedient = in_threads(12, lambda worker: obey(server, calls, stop, attempts, delays, worker))
         scored_before, begin = server.metric("prefscore_pairs_scored_total"), time.monotonic()
         sampled = {}
 
@@ -206,13 +204,13 @@ def measure_overload(args, rows, table):
 
         sampler = threading.Thread(target=sample)
         sampler.start()
-        flood = run_ghz(server, calls, args.seconds, "--async", "-r", round(4 * capacity), "-c", 4000)
+        _, flood = run_ghz(server, calls, args.seconds, "--async", "-r", round(4 * capacity), "-c", 4000)
         sampler.join()
         stop.set()
         for thread in obedient:
             thread.join()
         goodput = sampled["pairs"] / sampled["seconds"] / PAIRS_PER_CALL
-        refused = [1e3 * latency for _, latency, code in flood if code == "ResourceExhausted"]
+        refused = [1e3 * latency for latency, code in flood if code == "ResourceExhausted"]
         table.append(("offered", f"{len(flood) / args.seconds / capacity:.2f} x capacity", ""))
         table.append(("goodput at that load", f"{goodput / capacity:.1%} of capacity", ">= 90 %"))
         table.append(("refused calls", f"{len(refused)} of {len(flood)}", ""))
@@ -225,8 +223,8 @@ def measure_overload(args, rows, table):
                           f"{sum(a > 2 for a in seconds)} of {len(seconds)}; delays {min(delays):.2f} to {max(delays):.2f} s",
                           "0"))
         table.append(("resident memory before / at the end of it", f"{rss_before:.0f} / {sampled['rss']:.0f} MiB", "equal"))
-        table.append(("codes", ", ".join(f"{code} {sum(c == code for _, _, c in flood)}"
-                                         for code in sorted({c for _, _, c in flood})), ""))
+        table.append(("codes", ", ".join(f"{code} {sum(c == code for _, c in flood)}"
+                                         for code in sorted({c for _, c in flood})), ""))
 
 
 def measure_classes(args, rows, table):
