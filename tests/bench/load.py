@@ -136,14 +136,16 @@ class Api:
             for idx, row in enumerate(rows)])  # fmt: skip
 
     def stream(self, rows, until):
-        """Streams rows over and over until the event is set; counts the results."""
+        """Streams rows over and over until the event is set."""
         def messages():
             yield self.scoring.StreamScorePairsRequest(options=self.scoring.ScoringOptions())
             requests = [self.scoring.StreamScorePairsRequest(pair=pair) for pair in self.request(rows, "bulk").pairs]
             while not until.is_set():
                 yield from requests
-        for _ in self.stub.StreamScorePairs(messages()):
-            pass
+        call = self.stub.StreamScorePairs(messages())
+        for _ in call:
+            if until.is_set():
+                return call.cancel()  # what the transport still holds need not be scored
 
 
 def retry_delay(error):
