@@ -101,6 +101,8 @@ const std::map<std::string, v1::TruncationPolicy> kTruncationPolicies = {
     {"error", v1::TRUNCATION_POLICY_ERROR},
     {"keep-start", v1::TRUNCATION_POLICY_KEEP_START},
     {"keep-prompt-end", v1::TRUNCATION_POLICY_KEEP_PROMPT_END}};
+const std::map<std::string, v1::Priority> kPriorities = {{"interactive", v1::PRIORITY_INTERACTIVE},
+                                                         {"bulk", v1::PRIORITY_BULK}};
 
 const std::map<std::string, v1::CacheMode> kCacheModes = {{"read-write", v1::CACHE_MODE_READ_WRITE},
                                                           {"bypass", v1::CACHE_MODE_BYPASS},
@@ -172,6 +174,7 @@ template <typename Message>
 void AddScoringFlags(CLI::App& app, Message& message) {
   message.set_profile("trl");
   message.set_truncation_policy(v1::TRUNCATION_POLICY_ERROR);
+  message.set_priority(v1::PRIORITY_BULK);  // files are datasets
   app.add_option_function<std::string>(
          "--profile", [&](const std::string& profile) { message.set_profile(profile); },
          "How text becomes token ids: trl (as TRL's DPOTrainer), or ids (rows must be token ids)")
@@ -185,6 +188,11 @@ void AddScoringFlags(CLI::App& app, Message& message) {
          "--max-length", [&](const std::uint32_t& length) { message.set_max_length(length); },
          "Longest prompt + completion, in tokens; default: the models' limit")
       ->check(CLI::PositiveNumber);
+  app.add_option_function<std::string>(
+         "--priority", [&](const std::string& name) { message.set_priority(kPriorities.at(name)); },
+         "Who goes first at a busy server: interactive (somebody waits) or bulk")
+      ->check(CLI::IsMember(kPriorities))
+      ->default_str("bulk");
   app.add_flag_callback(
       "--per-token", [&] { message.set_return_token_logps(true); }, "Write the log-prob of each token too");
   AddCacheFlags(app, message);

@@ -49,7 +49,6 @@ class Admission {
                               const QueuePace& pace, absl::Time now);
   // What an admitted call needs is now known better. Whether it still fits; otherwise nothing changed.
   std::optional<Refusal> Change(Priority priority, const QueueLoad& from, const QueueLoad& to, const QueuePace& pace);
-  void Add(Priority priority, const QueueLoad& load) { Held(priority) += load; }  // whatever is held
   void Release(Priority priority, const QueueLoad& load) { Held(priority) -= load; }
 
   // Whether a stream of this class should send more: at half of what its class may hold, streams pause.

@@ -174,12 +174,11 @@ void Scheduler::DropParked(Predicate is_over, const absl::Status& status) {
   }
 }
 
-absl::Status Scheduler::SubmitUnadmitted(JobPtr job) {
+absl::Status Scheduler::SubmitProbe(JobPtr job) {
   const absl::Time now = options_.now();
   absl::MutexLock lock(&mutex_);
   if (!admitting_) return ShuttingDown();
-  job->num_queued_bytes = 0;
-  admission_.Add(job->priority, {job->num_tokens, 0});
+  job->is_probe = true;
   const Priority priority = job->priority;
   Enqueue(std::move(job), now);
   TellQueue(priority);
@@ -275,7 +274,7 @@ QueuePace Scheduler::PaceOf(Priority priority, absl::Time now) const {
 void Scheduler::Drop(const std::vector<JobPtr>& jobs, const absl::Status& status) {
   if (jobs.empty()) return;
   for (const JobPtr& job : jobs) {
-    admission_.Release(job->priority, {job->num_tokens, 0});
+    if (!job->is_probe) admission_.Release(job->priority, {job->num_tokens, 0});
     Complete(job, status);
   }
   for (const Priority priority : kPriorities) TellQueue(priority);
@@ -283,7 +282,7 @@ void Scheduler::Drop(const std::vector<JobPtr>& jobs, const absl::Status& status
 }
 
 void Scheduler::Complete(JobPtr job, absl::Status status) {
-  admission_.Release(job->priority, {0, job->num_queued_bytes});
+  if (!job->is_probe) admission_.Release(job->priority, {0, job->num_queued_bytes});
   callbacks_.push_back([job = std::move(job), status = std::move(status)] { job->done(status); });
 }
 
@@ -312,7 +311,7 @@ void Scheduler::RunBatches() {
         ++report.num_jobs;
         report.num_tokens += job->num_tokens;
         report.num_bytes += job->num_batch_bytes;
-        admission_.Release(job->priority, {job->num_tokens, 0});
+        if (!job->is_probe) admission_.Release(job->priority, {job->num_tokens, 0});
       }
       report.predicted_seconds = batch_predicted_seconds_ = cost_.Seconds(works);
       batch_start_ = now;

@@ -110,8 +110,8 @@ class Scheduler {
   // Queues all jobs of an admitted call, or none, now that they are known. All have the ticket's priority and one
   // deadline and cancellation. OK: every `done` will be called. Otherwise none will: as Admit, or CANCELLED.
   absl::Status Submit(Ticket ticket, std::vector<JobPtr> jobs);
-  // Queues a job whatever waits. UNAVAILABLE while stopping.
-  absl::Status SubmitUnadmitted(JobPtr job);
+  // Queues a job whatever waits, as a probe: it counts against no limit. UNAVAILABLE while stopping.
+  absl::Status SubmitProbe(JobPtr job);
 
   // The call's jobs leave the queue now, with CANCELLED, and those that are submitted later are refused. What is in
   // flight is computed.

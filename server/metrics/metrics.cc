@@ -92,7 +92,8 @@ Metrics::Metrics(const std::vector<std::string>& methods, const std::vector<Mode
                                  "Calls and messages of streams that were not let in, by class and reason");
   auto& predicted = CounterFamily(registry, "prefscore_batch_predicted_seconds_total",
                                   "Time that batches were predicted to take, by class");
-  auto& measured = CounterFamily(registry, "prefscore_batch_seconds_total", "Time that batches took, by class");
+  auto& durations_of_batches = HistogramFamily(registry, "prefscore_batch_duration_seconds",
+                                               "From the start of a batch to its end, all models together, by class");
   for (const char* name : kPriorityNames) {
     const Labels labels = {{"priority", name}};
     ClassMetrics& metrics = classes_.emplace_back(
@@ -101,7 +102,7 @@ Metrics::Metrics(const std::vector<std::string>& methods, const std::vector<Mode
                      .queue_delay = &queue_delays.Add(labels, kDurationBuckets),
                      .refusals = {},
                      .predicted_seconds = &predicted.Add(labels),
-                     .measured_seconds = &measured.Add(labels)});
+                     .batch_duration = &durations_of_batches.Add(labels, kDurationBuckets)});
     for (const char* reason : kRefusalReasonNames) {
       metrics.refusals.push_back(&refusals.Add({{"priority", name}, {"reason", reason}}));
     }
@@ -206,7 +207,7 @@ void Metrics::OnBatch(const BatchReport& batch) {
   batch_tokens_->Observe(static_cast<double>(batch.num_tokens));
   batch_bytes_->Observe(static_cast<double>(batch.num_bytes));
   metrics.predicted_seconds->Increment(batch.predicted_seconds);
-  metrics.measured_seconds->Increment(batch.measured_seconds);
+  metrics.batch_duration->Observe(batch.measured_seconds);
 }
 
 void Metrics::OnRefused(Priority priority, RefusalReason reason) {

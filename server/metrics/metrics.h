@@ -87,7 +87,7 @@ class Metrics {
     prometheus::Histogram* queue_delay;
     std::vector<prometheus::Counter*> refusals;  // [RefusalReason]
     prometheus::Counter* predicted_seconds;
-    prometheus::Counter* measured_seconds;
+    prometheus::Histogram* batch_duration;
   };
   std::vector<ClassMetrics> classes_;  // [Priority]
   prometheus::Histogram* batch_tokens_;

@@ -63,11 +63,10 @@ class Calibration : public std::enable_shared_from_this<Calibration> {
     job->forwards.push_back({.model = &model, .group = std::make_shared<const PromptGroup>(group), .scores = {}});
     SetCost({}, *job);
     job->priority = Priority::kBulk;
-    job->is_probe = true;
     job->done = [self = shared_from_this(), probe = job.get()](const absl::Status& status) {
       if (status.ok()) self->Measured(*probe);
     };
-    scheduler_.SubmitUnadmitted(std::move(job)).IgnoreError();  // fails where the server stops
+    scheduler_.SubmitProbe(std::move(job)).IgnoreError();  // fails where the server stops
   }
 
   void Measured(const GroupJob& probe) {

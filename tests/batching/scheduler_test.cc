@@ -361,7 +361,7 @@ TEST_F(SchedulerTest, DestructionFailsWhatIsQueued) {
   Scheduler* scheduler = scheduler_.release();
   std::thread destroyer([scheduler] { delete scheduler; });
   // The owner is held in its first batch, so the destructor waits there once it has stopped admission.
-  while (scheduler->SubmitUnadmitted(MakeJob("probe", 1)).ok()) {
+  while (scheduler->SubmitProbe(MakeJob("probe", 1)).ok()) {
   }
   release_first_.Notify();
   destroyer.join();
