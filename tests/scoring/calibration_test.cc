@@ -27,7 +27,7 @@ class CalibrationTest : public ::testing::Test {
     options.now = [this] { return absl::UnixEpoch() + absl::Nanoseconds(now_ns_.load()); };
     Scheduler scheduler(options, [&](const std::vector<JobPtr>& jobs) {
       EXPECT_EQ(jobs.size(), 1u);
-      RunGroupJobs(jobs, [](auto&, auto) {});
+      RunGroupJobs(jobs, [](auto&, auto) {}, [](auto, auto) {});
       const ModelWork& work = jobs.front()->work.front();
       const double seconds = cost.seconds_per_forward + cost.MarginalSeconds(work.work);
       now_ns_ += static_cast<std::int64_t>(1e9 * seconds);

@@ -145,8 +145,19 @@ TEST_F(ScorerCacheTest, TheReferenceIsComputedOnceForAllCallsAndRestarts) {
 TEST_F(ScorerCacheTest, APairThatIsCachedWhollyNeverWaits) {
   Start();
   const auto first = Score({Pair({1}, {2}, {3})}, Options(CacheMode::kReadWrite, true));
-  ASSERT_TRUE(scorer_->Drain(absl::Seconds(60)));  // from now on, the queue takes nothing
+  const auto busy_lm = std::make_shared<testing::FakeModel>("b", 1.0);
+  absl::Notification gate, busy_done;
+  busy_lm->BlockOn(&gate);  // from now on, the device computes nothing else
+  const HostedModel busy{.name = "busy", .lm = busy_lm, .tokenizer = nullptr};
+  CompletionOptions busy_options;
+  busy_options.models = {&busy};
+  busy_options.cache_mode = CacheMode::kBypass;
+  scorer_->ScoreCompletions({{.content = PromptGroup{{1}, {{2}}}}}, busy_options, {},
+                            [&](absl::Status, std::vector<GroupOutcome>) { busy_done.Notify(); });
   const auto second = Score({Pair({1}, {2}, {3})}, Options(CacheMode::kReadWrite, true));
+  EXPECT_FALSE(busy_done.HasBeenNotified());
+  gate.Notify();
+  busy_done.WaitForNotification();
   EXPECT_EQ(second[0].is_from_cache, kAll);
   EXPECT_EQ(policy_lm_->num_forwards() + reference_lm_->num_forwards(), 2);
   ExpectSameNumbers(first[0], second[0]);
