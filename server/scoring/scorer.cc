@@ -62,16 +62,24 @@ Scorer::Scorer(ScorerOptions options, ScorerObserver observer)
       cache_(options.cache),
       scheduler_(
           std::move(options.scheduler),
-          [this](const std::vector<JobPtr>& jobs) {
-            std::vector<PassTime> passes;
-            RunGroupJobs(jobs, [&](const HostedModel& model, absl::Duration duration) {
-              passes.push_back({model.lm.get(), absl::ToDoubleSeconds(duration)});
-              observer_.on_forward(model, duration);
-            }, observer_.on_tokens);
-            return passes;
-          },
-          observer_.scheduler),
+          [this](const std::vector<JobPtr>& jobs) { return RunBatch(jobs); }, observer_.scheduler),
       tokenizer_pool_(options.num_tokenizer_threads) {}
+
+// Computes a batch; returns how long each model took.
+std::vector<PassTime> Scorer::RunBatch(const std::vector<JobPtr>& jobs) const {
+  std::vector<PassTime> passes;
+  const bool is_reported = !jobs.front()->is_probe;
+  RunGroupJobs(
+      jobs,
+      [&](const HostedModel& model, absl::Duration duration) {
+        passes.push_back({model.lm.get(), absl::ToDoubleSeconds(duration)});
+        if (is_reported) observer_.on_forward(model, duration);
+      },
+      [&](std::int64_t computed, std::int64_t saved) {
+        if (is_reported) observer_.on_tokens(computed, saved);
+      });
+  return passes;
+}
 
 // What the call may make the queue hold: exact for ids, by recent text for text.
 Arrival Scorer::ArrivalOf(const Call& call, const std::vector<ContentSize>& sizes, std::size_t num_models) const {

@@ -94,6 +94,7 @@ class Scorer {
  private:
   template <typename State, typename Prepare, typename Finish>
   void Run(std::shared_ptr<State> state, Prepare prepare, Finish finish);
+  std::vector<PassTime> RunBatch(const std::vector<JobPtr>& jobs) const;
   template <typename State>
   absl::Status Submit(State& state, const std::function<void(std::size_t, absl::Status)>& finish_job);
   Arrival ArrivalOf(const Call& call, const std::vector<ContentSize>& sizes, std::size_t num_models) const;
