@@ -139,22 +139,14 @@ void PackedLinear::MultiplyTile(const GemmInput& x, std::int64_t first_row, std:
     for (std::int64_t row = 0; row < num_rows; ++row) std::copy_n(bias, num_columns, out + row * out_stride);
   }
   if (precision_ == Precision::kFloat32) {
-    // The kernel adds num_in terms one after the other; partial sums of fewer keep the rounding error down.
+    // The kernel adds up its terms one after the other and then adds the sum to `out`: sums of fewer terms keep the
+    // rounding error down.
     for (std::int64_t k = 0; k < num_in_; k += kSummands) {
       const std::int64_t count = std::min(kSummands, num_in_ - k);
       const float* inputs = x.float32_.row(first_row) + k;
       const float* weights = float32_.row(panel) + k * kPanelColumns;
-      if (k == 0) {
-        at::native::cpublas::brgemm(num_rows, num_columns, count, x.float32_.stride(), kPanelColumns, out_stride, add,
-                                    inputs, weights, out);
-        continue;
-      }
-      alignas(64) float partial[kTileRows * kPanelColumns];
-      at::native::cpublas::brgemm(num_rows, num_columns, count, x.float32_.stride(), kPanelColumns, kPanelColumns,
-                                  false, inputs, weights, partial);
-      for (std::int64_t row = 0; row < num_rows; ++row) {
-        GetRowOps().add(partial + row * kPanelColumns, num_columns, out + row * out_stride);
-      }
+      at::native::cpublas::brgemm(num_rows, num_columns, count, x.float32_.stride(), kPanelColumns, out_stride,
+                                  add || k > 0, inputs, weights, out);
     }
   } else {
     at::native::cpublas::brgemm(num_rows, num_columns, RoundUpToEven(num_in_), x.bfloat16_.stride(), kPanelColumns,
