@@ -26,7 +26,7 @@ struct Limits {
   std::int64_t max_stream_in_flight = 256;  // pairs
   std::int64_t max_batch_tokens = 4096;
   std::int64_t max_batch_bytes = 1 << 30;
-  std::int64_t max_batch_ms = 250;  // predicted
+  std::int64_t max_batch_ms = 1000;  // predicted
 };
 
 struct ModelFolder {

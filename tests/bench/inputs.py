@@ -49,8 +49,8 @@ def _gated(config_class, hidden, layers, heads, kv_heads, intermediate, vocab, *
 SHAPES = {
     "llama-125m": _gated("LlamaConfig", 768, 12, 12, 12, 2048, 51_200),
     "qwen2-500m": _gated("Qwen2Config", 896, 24, 14, 2, 4864, 151_936, has_tokenizer=False),
-    "gpt2-125m": Shape("GPT2Config", 768, 12, 12, 12, 3072, 50_304,
-                       dict(n_embd=768, n_layer=12, n_head=12, n_positions=1024, vocab_size=50_304)),
+    "gpt2-125m": Shape("GPT2Config", 768, 12, 12, 12, 3072, 50_295,
+                       dict(n_embd=768, n_layer=12, n_head=12, n_positions=1024, vocab_size=50_295)),
 }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ See README.md beside this file for what is measured and how to read it.
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import pathlib
@@ -26,7 +27,7 @@ import grpc
 from google.rpc import error_details_pb2, status_pb2
 
 import inputs
-from prefscore_contender import _import_stubs
+import server_process
 
 GHZ = "github.com/bojand/ghz/cmd/ghz@v0.121.0"
 PAIRS_PER_CALL = 16
@@ -55,7 +56,8 @@ class Server:
         self.log = tempfile.NamedTemporaryFile("w+", suffix=".log")
         self.process = subprocess.Popen(
             [args.build_dir / "prefscore-server", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0",
-             "--model", models[0], "--model", models[1], *flags], stdout=self.log, stderr=subprocess.STDOUT)
+             "--model", models[0], "--model", models[1], "--cache-dir", "", *flags],
+            stdout=self.log, stderr=subprocess.STDOUT)  # fmt: skip
         # Until it serves, and knows what a pass costs.
         self.address = self._wait_for(r"^listening on (\S+)")
         self.metrics_url = self._wait_for(r"^metrics on (\S+)")
@@ -96,10 +98,11 @@ def serving(args, *flags):
         server.stop()
 
 
-def request_json(rows, id_template):
+def request_json(rows, name):
+    """Prompts start with the name: equal ones would be computed once for all calls of a batch."""
     content = lambda text: {"text": text}
     return {"pairs": [
-        {"id": f"{id_template}-{idx}", "prompt": content(row["prompt"]), "chosen": content(row["chosen"]),
+        {"id": f"{name}-{idx}", "prompt": content(f"{name} {row['prompt']}"), "chosen": content(row["chosen"]),
          "rejected": content(row["rejected"])} for idx, row in enumerate(rows)]}  # fmt: skip
 
 
@@ -123,25 +126,27 @@ def percentile(values, share):
 class Api:
     """A Python client that makes calls of its own."""
 
+    cycles = itertools.count()  # of all streams together
+
     def __init__(self, server):
-        self.scoring, scoring_grpc = _import_stubs()
+        self.scoring, scoring_grpc = server_process.import_stubs()
         self.channel = grpc.insecure_channel(server.address)
         self.stub = scoring_grpc.ScoringServiceStub(self.channel)
 
     def request(self, rows, name):
         content = lambda text: self.scoring.Content(text=text)
         return self.scoring.ScorePairsRequest(pairs=[
-            self.scoring.PreferencePair(id=f"{name}-{idx}", prompt=content(row["prompt"]), chosen=content(row["chosen"]),
-                                        rejected=content(row["rejected"]))
+            self.scoring.PreferencePair(id=f"{name}-{idx}", prompt=content(f"{name} {row['prompt']}"),
+                                        chosen=content(row["chosen"]), rejected=content(row["rejected"]))
             for idx, row in enumerate(rows)])  # fmt: skip
 
     def stream(self, rows, until):
         """Streams rows over and over until the event is set."""
         def messages():
             yield self.scoring.StreamScorePairsRequest(options=self.scoring.ScoringOptions())
-            requests = [self.scoring.StreamScorePairsRequest(pair=pair) for pair in self.request(rows, "bulk").pairs]
             while not until.is_set():
-                yield from requests
+                for pair in self.request(rows, f"bulk {next(self.cycles)}").pairs:
+                    yield self.scoring.StreamScorePairsRequest(pair=pair)
         call = self.stub.StreamScorePairs(messages())
         for _ in call:
             if until.is_set():

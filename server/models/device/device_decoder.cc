@@ -63,8 +63,8 @@ class DeviceDecoder : public DeviceLm {
         forward_(*device_, config_, weights_, element_, tiles_),
         ropes_(*device_, config_.ropes, config_.max_context_tokens),
         ring_(*device_) {
-    if (device_->rows_are_independent_by_construction()) return;
-    same_bits_ = CheckSameBits();
+    if (!device_->rows_are_independent_by_construction()) same_bits_ = CheckSameBits();
+    info_.same_bits_verified = same_bits_.ok();
     if (!same_bits_.ok()) info_.numerics_mode += "-batch-dependent";
   }
 

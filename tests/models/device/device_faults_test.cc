@@ -71,6 +71,7 @@ TEST_F(DeviceFaultsTest, RowsThatDependOnTheirBatchAreFoundAndNamed) {
   device_->rows_are_independent = false;
   const auto model = *Make();
   EXPECT_EQ(model->same_bits().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_FALSE(model->info().same_bits_verified);
   EXPECT_THAT(Message(model->same_bits()), HasSubstr("other bits within 17 rows"));
   EXPECT_THAT(model->info().numerics_mode, EndsWith("-batch-dependent"));
 }
