@@ -5,7 +5,7 @@
 
 #include <string_view>
 
-#include "server/cache/sha256.h"
+#include "server/util/sha256.h"
 #include "server/util/token.h"
 
 namespace prefscore {

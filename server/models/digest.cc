@@ -19,11 +19,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "server/util/sha256.h"
 
 namespace prefscore {
 namespace {
-
-using Sha256 = std::array<std::uint8_t, 32>;
 
 constexpr std::size_t kChunkBytes = std::size_t{16} << 20;  // hashed by one thread; part of the digest's definition
 constexpr std::size_t kBlockBytes = std::size_t{32} << 10;  // small enough that the scan finds it in the cache
@@ -33,8 +32,8 @@ class Hasher {
   Hasher() : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) { EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr); }
   void Add(std::span<const std::byte> bytes) { EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()); }
   void Add(std::string_view text) { Add(std::as_bytes(std::span(text))); }
-  Sha256 Finish() {
-    Sha256 hash;
+  Sha256Digest Finish() {
+    Sha256Digest hash;
     EVP_DigestFinal_ex(context_.get(), hash.data(), nullptr);
     return hash;
   }
@@ -43,7 +42,7 @@ class Hasher {
   std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_;
 };
 
-std::string Hex(const Sha256& hash) {
+std::string Hex(const Sha256Digest& hash) {
   return absl::BytesToHexString(absl::string_view(reinterpret_cast<const char*>(hash.data()), hash.size()));
 }
 
@@ -71,7 +70,7 @@ bool AllFinite(std::span<const std::byte> bytes, std::string_view dtype) {
 struct Chunk {
   const SafetensorsEntry* tensor;
   std::span<const std::byte> bytes;
-  Sha256 hash;
+  Sha256Digest hash;
   bool finite = true;
 };
 

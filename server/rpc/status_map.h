@@ -22,7 +22,8 @@ struct StatusRow {
 const std::vector<StatusRow>& StatusTable();
 
 // Details: ErrorInfo always, BadRequest where `status` is an INVALID_ARGUMENT that carries a field (field_error.h),
-// RetryInfo where the table says so, with the delay that `status` carries (retry_delay.h), or 1 s. Long messages are cut: trailers are limited to 8 KiB.
+// RetryInfo where the table says so, with the delay that `status` carries (retry_delay.h), or 1 s. Long messages are
+// cut: trailers are limited to 8 KiB.
 google::rpc::Status ToRpcStatus(const absl::Status& status);
 grpc::Status ToGrpcStatus(const absl::Status& status);
 

@@ -37,11 +37,6 @@ std::int64_t NumMissingTokens(const GroupForward& forward) {
   return num_tokens == 0 ? 0 : num_tokens + static_cast<std::int64_t>(forward.group->prompt.size());
 }
 
-void GroupJob::CountTokens() {
-  num_tokens = 0;
-  for (const GroupForward& forward : forwards) num_tokens += NumMissingTokens(forward);
-}
-
 void RunGroupJobs(const std::vector<JobPtr>& jobs, const ForwardObserver& on_forward, const TokenObserver& on_tokens) {
   std::vector<GroupJob*> group_jobs;
   for (const JobPtr& job : jobs) group_jobs.push_back(static_cast<GroupJob*>(job.get()));

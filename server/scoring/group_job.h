@@ -38,9 +38,6 @@ struct GroupJob : Job {
     std::size_t completion_idx;
   };
   std::vector<Location> locations;  // [completions of the request], ScoreCompletions only
-
-  // Sets num_tokens to what must be computed of the forwards; 0 where nothing must.
-  void CountTokens();
 };
 
 using ForwardObserver = std::function<void(const HostedModel&, absl::Duration)>;

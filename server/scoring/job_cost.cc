@@ -55,12 +55,13 @@ ForwardWork WorkOf(const GroupForward& forward) {
 }
 
 void SetCost(const ContentSize& content, GroupJob& job) {
-  job.CountTokens();
+  job.num_tokens = 0;
   job.num_queued_bytes = content.num_bytes;
   job.num_batch_bytes = 0;
   job.work.clear();
   std::set<std::pair<const CausalLm*, const PromptGroup*>> counted;
   for (const GroupForward& forward : job.forwards) {
+    job.num_tokens += NumMissingTokens(forward);
     const ForwardWork work = WorkOf(forward);
     if (work.num_tokens == 0) continue;
     job.num_queued_bytes += forward.group->num_tokens() * static_cast<std::int64_t>(sizeof(TokenId)) +

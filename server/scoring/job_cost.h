@@ -32,7 +32,7 @@ ForwardWork WorkOf(const PromptGroup& group);
 // The same of what must be computed: nothing of a completion whose log-probs are cached.
 ForwardWork WorkOf(const GroupForward& forward);
 
-// Fills all costs of a job from its forwards. Equal groups under the same weights count once.
+// Fills all costs of a job from what must be computed of its forwards; num_tokens is 0 where nothing must. Equal groups under the same weights count once.
 void SetCost(const ContentSize& content, GroupJob& job);
 
 }  // namespace prefscore

@@ -116,7 +116,6 @@ absl::Status Scorer::Submit(State& state, const std::function<void(std::size_t, 
     if (job == nullptr) continue;
     for (const GroupForward& forward : job->forwards) num_tokens += forward.group->num_tokens();
     if (job->num_tokens == 0) continue;  // all of it was cached
-    SetCost(state.sizes[idx], *job);
     job->priority = state.call.priority;
     job->deadline = state.call.deadline;
     job->cancellation = state.call.cancellation;
@@ -165,7 +164,7 @@ void Scorer::Run(std::shared_ptr<State> state, Prepare prepare, Finish finish) {
     for (std::size_t idx = 0; idx < state->jobs.size(); ++idx) {
       const auto& job = state->jobs[idx];
       if (job == nullptr) continue;
-      job->CountTokens();
+      SetCost(state->sizes[idx], *job);
       if (job->num_tokens > 0) {
         is_complete = false;
       } else {  // all of it was cached

@@ -5,8 +5,6 @@
 #include <utility>
 #include <vector>
 
-#include <openssl/evp.h>
-
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "server/tokenizer/chat_variables.h"
@@ -16,6 +14,7 @@
 #include "server/tokenizer/tokenizer.h"
 #include "server/tokenizer/tokenizer_class.h"
 #include "server/tokenizer/tokenizer_files.h"
+#include "server/util/sha256.h"
 #include "server/util/status_macros.h"
 
 namespace prefscore {
@@ -26,10 +25,8 @@ absl::Status At(const std::string& where, const absl::Status& status) {
 }
 
 std::string Sha256Hex(const std::string& text) {
-  unsigned char digest[EVP_MAX_MD_SIZE];
-  unsigned int length = 0;
-  EVP_Digest(text.data(), text.size(), digest, &length, EVP_sha256(), nullptr);
-  return absl::BytesToHexString(std::string(reinterpret_cast<char*>(digest), length));
+  const Sha256Digest digest = Sha256(text);
+  return absl::BytesToHexString(absl::string_view(reinterpret_cast<const char*>(digest.data()), digest.size()));
 }
 
 // The file with the added tokens of the configuration, and the proof that the class would not have rebuilt it.

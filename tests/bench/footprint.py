@@ -10,7 +10,6 @@ See README.md beside this file.
 import argparse
 import pathlib
 import random
-import re
 import statistics
 import subprocess
 import time
@@ -61,23 +60,19 @@ def measure_start(api, args, dtype):
     seconds = []
     for _ in range(args.rounds):
         start = time.monotonic()
-        with server_process.serving(args.build_dir, *model_flags(LONG_SHAPE, dtype)) as (_, address):
-            score_pair(api, address, pair)
+        with server_process.serving(args.build_dir, *model_flags(LONG_SHAPE, dtype)) as server:
+            score_pair(api, server.address, pair)
             seconds.append(time.monotonic() - start)
     return seconds
 
 
-def resident_bytes(pid):
-    return int(re.search(r"VmRSS:\s+(\d+) kB", pathlib.Path(f"/proc/{pid}/status").read_text())[1]) * 1024
-
-
 def measure_memory(api, args, dtype):
     """Peak resident bytes of scoring a long pair, above what the loaded server holds."""
-    with server_process.serving(args.build_dir, *model_flags(LONG_SHAPE, dtype)) as (pid, address):
-        loaded = resident_bytes(pid)
-        pathlib.Path(f"/proc/{pid}/clear_refs").write_text("5")  # the peak starts anew
-        score_pair(api, address, ids_pair(api[0], LONG_SHAPE, 2048, 2048))
-        return peak_rss_bytes(pid) - loaded
+    with server_process.serving(args.build_dir, *model_flags(LONG_SHAPE, dtype)) as server:
+        loaded = server.resident_bytes()
+        pathlib.Path(f"/proc/{server.pid}/clear_refs").write_text("5")  # the peak starts anew
+        score_pair(api, server.address, ids_pair(api[0], LONG_SHAPE, 2048, 2048))
+        return peak_rss_bytes(server.pid) - loaded
 
 
 def measure_completions(api, args):
@@ -96,8 +91,8 @@ def measure_completions(api, args):
         for n in (2, 8)
     }  # fmt: skip
     seconds = {n: [] for n in requests}
-    with server_process.serving(args.build_dir, *model_flags(shape, "float32")) as (_, address):
-        with grpc.insecure_channel(address) as channel:
+    with server_process.serving(args.build_dir, *model_flags(shape, "float32")) as server:
+        with grpc.insecure_channel(server.address) as channel:
             stub = scoring_grpc.ScoringServiceStub(channel)
             for round_number in range(args.rounds + 1):
                 for n, request in requests.items():

@@ -50,52 +50,31 @@ def ghz_program():
     return program
 
 
-class Server:
-    def __init__(self, args, *flags):
-        models = [f"{role}={args.models / role}" for role in ("policy", "reference")]
-        self.log = tempfile.NamedTemporaryFile("w+", suffix=".log")
-        self.process = subprocess.Popen(
-            [args.build_dir / "prefscore-server", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0",
-             "--model", models[0], "--model", models[1], "--cache-dir", "", *flags],
-            stdout=self.log, stderr=subprocess.STDOUT)  # fmt: skip
-        # Until it serves, and knows what a pass costs.
-        self.address = self._wait_for(r"^listening on (\S+)")
-        self.metrics_url = self._wait_for(r"^metrics on (\S+)")
-        self._wait_for(r"^(model 'reference' takes .*)")
+def sum_of(server, name):
+    """Of all series of this metric."""
+    text = urllib.request.urlopen(server.metrics_url).read().decode()
+    return sum(float(value) for value in re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", text, re.MULTILINE))
 
-    def _wait_for(self, pattern):
-        while not (found := re.search(pattern, open(self.log.name).read(), re.MULTILINE)):
-            if self.process.poll() is not None:
-                raise SystemExit(open(self.log.name).read())
-            time.sleep(0.05)
-        return found[1]
 
-    def metric(self, name):
-        """Sum over all series of this name."""
-        text = urllib.request.urlopen(self.metrics_url).read().decode()
-        return sum(float(value) for value in re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", text, re.MULTILINE))
+def longest_bulk_batch_s(server):
+    """The bucket's bound that no batch exceeded."""
+    text = urllib.request.urlopen(server.metrics_url).read().decode()
+    buckets = re.findall(r'^prefscore_batch_duration_seconds_bucket{priority="bulk",le="([^"]+)"} (\d+)$', text,
+                         re.MULTILINE)  # fmt: skip
+    return min(float(bound) for bound, count in buckets if count == buckets[-1][1])
 
-    def longest_bulk_batch_s(self):
-        """The bucket's bound that no batch exceeded."""
-        text = urllib.request.urlopen(self.metrics_url).read().decode()
-        buckets = re.findall(r'^prefscore_batch_duration_seconds_bucket{priority="bulk",le="([^"]+)"} (\d+)$', text, re.MULTILINE)
-        return min(float(bound) for bound, count in buckets if count == buckets[-1][1])
 
-    def rss_mib(self):
-        return int(re.search(r"VmRSS:\s+(\d+)", open(f"/proc/{self.process.pid}/status").read())[1]) / 1024
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait()
+def resident_mib(server):
+    return server.resident_bytes() / 2**20
 
 
 @contextlib.contextmanager
 def serving(args, *flags):
-    server = Server(args, *flags)
-    try:
+    """A server that knows what a pass costs."""
+    models = [part for role in ("policy", "reference") for part in ("--model", f"{role}={args.models / role}")]
+    with server_process.serving(args.build_dir, *models, "--cache-dir", "", *flags) as server:
+        server.wait_for(r"^(model 'reference' takes .*)")
         yield server
-    finally:
-        server.stop()
 
 
 def request_json(rows, name):
@@ -197,17 +176,17 @@ def measure_overload(args, rows, table):
         table.append(("capacity (closed loop, 16 callers)", f"{capacity * PAIRS_PER_CALL:.0f} pairs/s", ""))
 
         log(f"open loop at 4 x {capacity:.1f} calls/s")
-        rss_before = server.rss_mib()
+        rss_before = resident_mib(server)
         stop, attempts, delays = threading.Event(), [], []
         obedient = in_threads(12, lambda worker: obey(server, calls, stop, attempts, delays, worker))
-        scored_before, begin = server.metric("prefscore_pairs_scored_total"), time.monotonic()
+        scored_before, begin = sum_of(server, "prefscore_pairs_scored_total"), time.monotonic()
         sampled = {}
 
         def sample():  # while the load lasts: the queue that is left afterwards is no goodput
             time.sleep(args.seconds - 0.5)
-            sampled["pairs"] = server.metric("prefscore_pairs_scored_total") - scored_before
+            sampled["pairs"] = sum_of(server, "prefscore_pairs_scored_total") - scored_before
             sampled["seconds"] = time.monotonic() - begin
-            sampled["rss"] = server.rss_mib()
+            sampled["rss"] = resident_mib(server)
 
         sampler = threading.Thread(target=sample)
         sampler.start()
@@ -250,9 +229,9 @@ def measure_classes(args, rows, table):
         time.sleep(3)
 
         def throughput(work):
-            before, begin = server.metric("prefscore_pairs_scored_total"), time.monotonic()
+            before, begin = sum_of(server, "prefscore_pairs_scored_total"), time.monotonic()
             num_own = work()
-            return (server.metric("prefscore_pairs_scored_total") - before - num_own) / (time.monotonic() - begin)
+            return (sum_of(server, "prefscore_pairs_scored_total") - before - num_own) / (time.monotonic() - begin)
 
         def idle():
             time.sleep(args.seconds)
@@ -273,7 +252,7 @@ def measure_classes(args, rows, table):
         for _ in range(2):
             alone.append(throughput(idle))
             mixed.append(throughput(interactive))
-        longest = server.longest_bulk_batch_s()
+        longest = longest_bulk_batch_s(server)
         stop.set()
         for thread in streams:
             thread.join()

@@ -40,7 +40,9 @@ def serving(args, pairs, what_is_cached):
         flags += ["--model", f"{role}={inputs.model_folder(args.shape, role)}"]
     with tempfile.TemporaryDirectory() as cache_dir:
         flags += ["--cache-dir", cache_dir if what_is_cached == REFERENCE_CACHED else ""]
-        with server_process.serving(args.build_dir, *flags) as (pid, address), grpc.insecure_channel(address) as channel:
+        with contextlib.ExitStack() as stack:
+            server = stack.enter_context(server_process.serving(args.build_dir, *flags))
+            channel = stack.enter_context(grpc.insecure_channel(server.address))
             stub = scoring_grpc.ScoringServiceStub(channel)
 
             def score():
@@ -55,4 +57,4 @@ def serving(args, pairs, what_is_cached):
                 ]
 
             first = stub.ScorePairs(scoring.ScorePairsRequest(pairs=request.pairs[:1]), timeout=600).results[0]
-            yield f"prefscore-server over gRPC, {first.numerics_mode}, {what_is_cached}", score, pid
+            yield f"prefscore-server over gRPC, {first.numerics_mode}, {what_is_cached}", score, server.pid

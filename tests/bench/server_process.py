@@ -32,21 +32,39 @@ def import_stubs():
     return importlib.import_module("prefscore.v1.scoring_pb2"), importlib.import_module("prefscore.v1.scoring_pb2_grpc")
 
 
+class Server:
+    def __init__(self, process, log_path):
+        self._process = process
+        self._log_path = log_path
+        self.pid = process.pid
+        self.address = self.wait_for(r"^listening on (\S+)")
+        self.metrics_url = self.wait_for(r"^metrics on (\S+)")
+
+    def wait_for(self, pattern):
+        """The first group of the first match in what the server prints."""
+        while not (found := re.search(pattern, self._log_path.read_text(), re.MULTILINE)):
+            if self._process.poll() is not None:
+                raise SystemExit(self._log_path.read_text())
+            time.sleep(0.01)
+        return found[1]
+
+    def resident_bytes(self):
+        status = pathlib.Path(f"/proc/{self.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024
+
+
 @contextlib.contextmanager
 def serving(build_dir, *flags):
-    """Starts a server with these flags; yields (process id, address) once it listens, and ends it afterwards."""
-    command = [pathlib.Path(build_dir) / "prefscore-server", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
+    """Starts a server with these flags; yields it once it listens, and ends it afterwards."""
+    command = [pathlib.Path(build_dir) / "prefscore-server", "--listen", "127.0.0.1:0",
+               "--metrics-listen", "127.0.0.1:0"]  # fmt: skip
     with tempfile.NamedTemporaryFile("r", suffix=".log") as log, open(log.name, "w") as log_writer:
         process = subprocess.Popen([*command, *map(str, flags)], stdout=log_writer, stderr=subprocess.STDOUT)
-        read_log = pathlib.Path(log.name).read_text
+        log_path = pathlib.Path(log.name)
         try:
-            while not (listening := re.search(r"^listening on (\S+)", read_log(), re.MULTILINE)):
-                if process.poll() is not None:
-                    raise SystemExit(read_log())
-                time.sleep(0.01)
-            yield process.pid, listening[1]
+            yield Server(process, log_path)
         finally:
             if process.poll() is not None:
-                print(f"prefscore-server ended early, status {process.returncode}", read_log(), file=sys.stderr)
+                print(f"prefscore-server ended early, status {process.returncode}", log_path.read_text(), file=sys.stderr)
             process.terminate()
             process.wait()

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "server/cache/sha256.h"
+#include "server/util/sha256.h"
 
 #include <openssl/evp.h>
 
