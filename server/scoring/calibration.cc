@@ -60,7 +60,9 @@ class Calibration : public std::enable_shared_from_this<Calibration> {
                             {MakeIds(shape.num_completion_tokens, info.vocab_size)}};
     if (group.num_tokens() > info.max_context_tokens) return Next();
     if (!IsNeeded() && CostOf(WorkOf(group)) > seconds_left_) return Finish();
-    job->forwards.push_back({.model = &model, .group = std::make_shared<const PromptGroup>(group), .scores = {}});
+    GroupForward& forward = job->forwards.emplace_back();
+    forward.model = &model;
+    forward.group = std::make_shared<const PromptGroup>(group);
     SetCost({}, *job);
     job->priority = Priority::kBulk;
     job->done = [self = shared_from_this(), probe = job.get()](const absl::Status& status) {
