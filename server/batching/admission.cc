@@ -9,7 +9,6 @@ namespace prefscore {
 namespace {
 
 constexpr double kBulkShare = 0.5;           // of the limits
-constexpr double kNewcomersShare = 7.0 / 8;  // of the limits, while somebody is expected back
 constexpr double kStreamShare = 0.5;         // of what the class may hold
 constexpr double kPacePessimism = 1.1;       // the pace is a prediction, and who comes too early is refused again
 constexpr absl::Duration kUnknownPaceDelay = absl::Seconds(1);
@@ -20,10 +19,18 @@ double ShareOf(Priority priority) { return priority == Priority::kBulk ? kBulkSh
 
 }  // namespace
 
-QueueLoad Admission::HeldInAll() const {
-  QueueLoad all = held_[0];
-  all += held_[1];
-  return all;
+// Who waits in the other class's line keeps nobody of this one out.
+Admission::Claims Admission::ClaimsOf(Priority priority) const {
+  Claims claims = HeldBy(priority);
+  claims.own += waiting(priority);
+  claims.all += waiting(priority);
+  return claims;
+}
+
+Admission::Claims Admission::HeldBy(Priority priority) const {
+  Claims claims = {.own = held(priority), .all = {}};
+  for (const Priority each : kPriorities) claims.all += held(each);
+  return claims;
 }
 
 bool Admission::HasRoom(Priority priority) const {
@@ -33,46 +40,58 @@ bool Admission::HasRoom(Priority priority) const {
          static_cast<double>(held.num_bytes) < share * static_cast<double>(limits_.max_queued_bytes);
 }
 
-std::optional<Refusal> Admission::Take(Priority priority, const QueueLoad& need, std::uint64_t fingerprint,
-                                       const QueuePace& pace, absl::Time now) {
-  RetryBook& book = books_[static_cast<std::size_t>(priority)];
+std::optional<Refusal> Admission::Take(Entrant& entrant, const QueueLoad& need, const QueuePace& pace,
+                                       absl::Time now) {
+  RetryBook& book = BookOf(entrant.priority);
   book.Expire(now);
   std::optional<absl::Duration> wait;
-  const bool is_expected = book.Claim(fingerprint, now, &wait);
-  auto refusal = Check(priority, need, is_expected || book.empty() ? 1 : kNewcomersShare, pace);
+  if (book.Claim(entrant.fingerprint, now, &wait)) entrant.waits_for_room = true;
+  auto refusal = Check(entrant.priority, ClaimsOf(entrant.priority), need, pace);
   if (!refusal.has_value()) {
-    Held(priority) += need;
-    return std::nullopt;
-  }
-  if (wait.has_value()) {
+    Held(entrant.priority) += need;
+  } else if (wait.has_value()) {
     refusal->retry_delay = std::max(*wait, kMinDelay);
-  } else {
-    book.Promise(fingerprint, need, refusal->retry_delay, now);
+  } else if (!entrant.waits_for_room) {
+    book.Promise(entrant.fingerprint, need, refusal->retry_delay, now);
   }
   return refusal;
 }
 
-std::optional<Refusal> Admission::Change(Priority priority, const QueueLoad& from, const QueueLoad& to,
-                                         const QueuePace& pace) {
-  Held(priority) -= from;
-  if (to.num_tokens > from.num_tokens || to.num_bytes > from.num_bytes) {
-    if (auto refusal = Check(priority, to, 1, pace)) {
-      Held(priority) += from;
+std::optional<Refusal> Admission::Change(const Entrant& entrant, const QueueLoad& from, const QueueLoad& to,
+                                         const QueuePace& pace, absl::Time now) {
+  Held(entrant.priority) -= from;
+  const bool is_larger = to.num_tokens > from.num_tokens || to.num_bytes > from.num_bytes;
+  if (is_larger && !entrant.waits_for_room) {
+    if (auto refusal = Check(entrant.priority, ClaimsOf(entrant.priority), to, pace)) {
+      Held(entrant.priority) += from;
+      BookOf(entrant.priority).Promise(entrant.fingerprint, to, refusal->retry_delay, now);
       return refusal;
     }
   }
-  Held(priority) += to;
+  Held(entrant.priority) += to;
   return std::nullopt;
 }
 
-std::optional<Refusal> Admission::Check(Priority priority, const QueueLoad& need, double share,
+bool Admission::Wait(Priority priority, const QueueLoad& need) {
+  std::int64_t num_waiting_bytes = 0;
+  for (const QueueLoad& load : waiting_) num_waiting_bytes += load.num_bytes;
+  if (num_waiting_bytes > 0 && num_waiting_bytes + need.num_bytes > limits_.max_queued_bytes) return false;
+  waiting_[static_cast<std::size_t>(priority)] += need;
+  return true;
+}
+
+bool Admission::TakeWaiting(Priority priority, const QueueLoad& need) {
+  if (Check(priority, HeldBy(priority), need, {}).has_value()) return false;
+  Held(priority) += need;
+  return true;
+}
+
+std::optional<Refusal> Admission::Check(Priority priority, const Claims& claims, const QueueLoad& need,
                                         const QueuePace& pace) const {
-  const QueueLoad own = held(priority);
+  const auto& [own, all] = claims;
   if (own.num_tokens == 0) return std::nullopt;
-  const QueueLoad all = HeldInAll();
   const auto exceeds = [&](std::int64_t own, std::int64_t all, std::int64_t need, std::int64_t limit) {
-    const auto most = share * static_cast<double>(limit);
-    return static_cast<double>(own + need) > ShareOf(priority) * most || static_cast<double>(all + need) > most;
+    return static_cast<double>(own + need) > ShareOf(priority) * static_cast<double>(limit) || all + need > limit;
   };
   const bool has_many_tokens = exceeds(own.num_tokens, all.num_tokens, need.num_tokens, limits_.max_queued_tokens);
   const bool has_many_bytes = exceeds(own.num_bytes, all.num_bytes, need.num_bytes, limits_.max_queued_bytes);
@@ -88,16 +107,16 @@ std::optional<Refusal> Admission::Check(Priority priority, const QueueLoad& need
                                                        limits_.max_queued_tokens)
                                              : message("bytes", own.num_bytes, all.num_bytes, need.num_bytes,
                                                        limits_.max_queued_bytes),
-                  .retry_delay = RetryDelay(priority, need, pace)};
+                  .retry_delay = RetryDelay(priority, claims, need, pace)};
   return refusal;
 }
 
 // How long until what waits, and what comes back before this call, has left room for it.
-absl::Duration Admission::RetryDelay(Priority priority, const QueueLoad& need, const QueuePace& pace) const {
+absl::Duration Admission::RetryDelay(Priority priority, const Claims& claims, const QueueLoad& need,
+                                     const QueuePace& pace) const {
   if (pace.seconds_per_token <= 0) return kUnknownPaceDelay;
-  const RetryBook& book = books_[static_cast<std::size_t>(priority)];
-  const QueueLoad own = held(priority);
-  const QueueLoad all = HeldInAll();
+  const RetryBook& book = BookOf(priority);
+  const auto& [own, all] = claims;
   // The larger excess of the class over its share, and of all over the limit.
   const auto excess = [&](double own, double all, double expected, double need, double limit) {
     const double class_limit = ShareOf(priority) * limit;

@@ -61,61 +61,46 @@ Scheduler::~Scheduler() {
 Ticket Scheduler::MakeTicket(const Arrival& arrival) {
   Ticket ticket;
   ticket.scheduler_ = this;
-  ticket.priority_ = arrival.priority;
+  ticket.entrant_ = arrival.entrant;
   ticket.load_ = arrival.load;
   return ticket;
 }
 
-std::optional<Refusal> Scheduler::TryAdmit(const Arrival& arrival, absl::Time now) {
+std::optional<Refusal> Scheduler::CheckArrival(const Arrival& arrival, absl::Time now) const {
   if (!admitting_) return Refusal{RefusalReason::kShuttingDown, "the server is shutting down", absl::ZeroDuration()};
-  if (auto refusal = CheckDeadline(arrival.priority, arrival.deadline, {}, now)) return refusal;
-  const QueuePace pace = PaceOf(arrival.priority, now);
-  if (auto refusal = admission_.Take(arrival.priority, arrival.load, arrival.fingerprint, pace, now)) return refusal;
-  ++num_tickets_;
-  return std::nullopt;
-}
-
-absl::StatusOr<Ticket> Scheduler::Admit(const Arrival& arrival) {
-  const absl::Time now = options_.now();
-  std::optional<Refusal> refusal;
-  {
-    absl::MutexLock lock(&mutex_);
-    refusal = TryAdmit(arrival, now);
+  if (arrival.cancellation != nullptr && arrival.cancellation->is_cancelled()) {
+    return Refusal{RefusalReason::kCancelled, "the call was cancelled", absl::ZeroDuration()};
   }
-  if (refusal.has_value()) return Refuse(arrival.priority, *refusal);
-  return MakeTicket(arrival);
+  return CheckDeadline(arrival.entrant.priority, arrival.deadline, {}, now);
 }
 
-void Scheduler::AdmitWhenRoom(Arrival arrival, std::function<void(absl::StatusOr<Ticket>)> admitted) {
+void Scheduler::Admit(Arrival arrival, std::function<void(absl::StatusOr<Ticket>)> admitted) {
   const absl::Time now = options_.now();
+  const Priority priority = arrival.entrant.priority;
   std::optional<Refusal> refusal;
   {
     absl::MutexLock lock(&mutex_);
-    if (arrival.cancellation != nullptr && arrival.cancellation->is_cancelled()) {
-      refusal = Refusal{RefusalReason::kCancelled, "the call was cancelled", absl::ZeroDuration()};
-    } else if (auto& parked = parked_[static_cast<std::size_t>(arrival.priority)]; admitting_ && !parked.empty()) {
-      refusal = Refusal{RefusalReason::kQueuedTokens, "others wait", absl::ZeroDuration()};
-    } else {
-      refusal = TryAdmit(arrival, now);
-    }
-    if (refusal && (refusal->reason == RefusalReason::kQueuedTokens || refusal->reason == RefusalReason::kQueuedBytes)) {
-      if (parked_bytes_ + arrival.load.num_bytes <= options_.admission.max_queued_bytes || parked_bytes_ == 0) {
-        parked_bytes_ += arrival.load.num_bytes;
-        parked_[static_cast<std::size_t>(arrival.priority)].push_back({std::move(arrival), std::move(admitted)});
-        return;
+    refusal = CheckArrival(arrival, now);
+    if (!refusal.has_value()) {
+      refusal = admission_.Take(arrival.entrant, arrival.load, PaceOf(priority, now), now);
+      if (!refusal.has_value()) {
+        ++num_tickets_;
+      } else if (arrival.entrant.waits_for_room) {
+        if (admission_.Wait(priority, arrival.load)) {
+          parked_[static_cast<std::size_t>(priority)].push_back({std::move(arrival), std::move(admitted)});
+          return;
+        }
+        absl::StrAppend(&refusal->message, "; and what waits for room holds max_queued_bytes, too");
       }
-      refusal->message = absl::StrCat("streams wait with ", parked_bytes_, " bytes, and this one brings ",
-                                      arrival.load.num_bytes, "; the limit is max_queued_bytes = ",
-                                      options_.admission.max_queued_bytes);
     }
   }
-  if (refusal.has_value()) return admitted(Refuse(arrival.priority, *refusal));
+  if (refusal.has_value()) return admitted(Refuse(priority, *refusal));
   admitted(MakeTicket(arrival));
 }
 
 absl::Status Scheduler::Submit(Ticket ticket, std::vector<JobPtr> jobs) {
   if (jobs.empty()) return absl::OkStatus();
-  const Priority priority = ticket.priority_;
+  const Priority priority = ticket.entrant_.priority;
   const absl::Time now = options_.now();
   const QueueLoad load = LoadOf(jobs);
   std::optional<Refusal> refusal;
@@ -130,7 +115,7 @@ absl::Status Scheduler::Submit(Ticket ticket, std::vector<JobPtr> jobs) {
     } else {
       refusal = CheckDeadline(priority, jobs.front()->deadline, jobs, now);
     }
-    if (!refusal) refusal = admission_.Change(priority, ticket.load_, load, PaceOf(priority, now));
+    if (!refusal) refusal = admission_.Change(ticket.entrant_, ticket.load_, load, PaceOf(priority, now), now);
     if (!refusal) {
       for (JobPtr& job : jobs) Enqueue(std::move(job), now);
       ticket.load_ = {};  // the jobs hold it now
@@ -144,13 +129,15 @@ absl::Status Scheduler::Submit(Ticket ticket, std::vector<JobPtr> jobs) {
 void Scheduler::AdmitParked(absl::Time now) {
   for (auto& parked : parked_) {
     while (!parked.empty()) {
-      const auto refusal = TryAdmit(parked.front().arrival, now);
-      if (refusal && (refusal->reason == RefusalReason::kQueuedTokens || refusal->reason == RefusalReason::kQueuedBytes)) {
-        break;
+      const Arrival& arrival = parked.front().arrival;
+      const auto refusal = CheckArrival(arrival, now);
+      if (!refusal.has_value()) {
+        if (!admission_.TakeWaiting(arrival.entrant.priority, arrival.load)) break;
+        ++num_tickets_;
       }
-      parked_bytes_ -= parked.front().arrival.load.num_bytes;
+      admission_.StopWaiting(arrival.entrant.priority, arrival.load);
       callbacks_.push_back([this, refusal, next = std::move(parked.front())] {
-        if (refusal.has_value()) return next.admitted(Refuse(next.arrival.priority, *refusal));
+        if (refusal.has_value()) return next.admitted(Refuse(next.arrival.entrant.priority, *refusal));
         next.admitted(MakeTicket(next.arrival));
       });
       parked.pop_front();
@@ -167,7 +154,7 @@ void Scheduler::DropParked(Predicate is_over, const absl::Status& status) {
         kept.push_back(std::move(each));
         continue;
       }
-      parked_bytes_ -= each.arrival.load.num_bytes;
+      admission_.StopWaiting(each.arrival.entrant.priority, each.arrival.load);
       callbacks_.push_back([admitted = std::move(each.admitted), status] { admitted(status); });
     }
     parked.swap(kept);
@@ -192,7 +179,7 @@ void Scheduler::Enqueue(JobPtr job, absl::Time now) {
 
 void Scheduler::Release(Ticket& ticket) {
   absl::MutexLock lock(&mutex_);
-  admission_.Release(ticket.priority_, ticket.load_);
+  admission_.Release(ticket.entrant_.priority, ticket.load_);
   --num_tickets_;
   AdmitParked(options_.now());
 }

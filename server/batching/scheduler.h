@@ -59,9 +59,8 @@ struct SchedulerObserver {
 
 // A call at its arrival, before it is known exactly.
 struct Arrival {
-  Priority priority = Priority::kInteractive;
-  QueueLoad load = {};             // an estimate
-  std::uint64_t fingerprint = 0;   // of the request, to know it again after a refusal; 0: none
+  Entrant entrant = {};
+  QueueLoad load = {};  // an estimate
   absl::Time deadline = absl::InfiniteFuture();
   std::shared_ptr<const Cancellation> cancellation = nullptr;  // null: cannot be cancelled
 };
@@ -75,7 +74,7 @@ class Ticket {
   Ticket(Ticket&& other) noexcept { *this = std::move(other); }
   Ticket& operator=(Ticket&& other) noexcept {
     std::swap(scheduler_, other.scheduler_);
-    std::swap(priority_, other.priority_);
+    std::swap(entrant_, other.entrant_);
     std::swap(load_, other.load_);
     return *this;
   }
@@ -84,7 +83,7 @@ class Ticket {
  private:
   friend class Scheduler;
   Scheduler* scheduler_ = nullptr;
-  Priority priority_ = Priority::kInteractive;
+  Entrant entrant_;
   QueueLoad load_;
 };
 
@@ -100,12 +99,10 @@ class Scheduler {
   // REQUIRES: no ticket is left.
   ~Scheduler();
 
-  // Lets a call in, or not: RESOURCE_EXHAUSTED (carrying a delay, retry_delay.h), DEADLINE_EXCEEDED (it could not be met)
-  // or UNAVAILABLE (stopping). Returns at once.
-  absl::StatusOr<Ticket> Admit(const Arrival& arrival);
-  // The same for streams, which wait in order of arrival where a call would be told to come again: `admitted` is called
-  // once, now or later on the completion thread. RESOURCE_EXHAUSTED where what waits this way holds max_queued_bytes.
-  void AdmitWhenRoom(Arrival arrival, std::function<void(absl::StatusOr<Ticket>)> admitted);
+  // Lets a call in, or not: RESOURCE_EXHAUSTED (carrying a delay, retry_delay.h), DEADLINE_EXCEEDED (it could not be met),
+  // CANCELLED or UNAVAILABLE (stopping). `admitted` is called once: now, or, for who waits for room, later on the
+  // completion thread.
+  void Admit(Arrival arrival, std::function<void(absl::StatusOr<Ticket>)> admitted);
 
   // Queues all jobs of an admitted call, or none, now that they are known. All have the ticket's priority and one
   // deadline and cancellation. OK: every `done` will be called. Otherwise none will: as Admit, or CANCELLED.
@@ -142,7 +139,9 @@ class Scheduler {
 
   Ticket MakeTicket(const Arrival& arrival);
   absl::Status Refuse(Priority priority, const Refusal& refusal);
-  std::optional<Refusal> TryAdmit(const Arrival& arrival, absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Why this arrival is not even considered, if so.
+  std::optional<Refusal> CheckArrival(const Arrival& arrival, absl::Time now) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Room may have appeared.
   void AdmitParked(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Those for which `is_over` leave with `status`.
@@ -174,7 +173,6 @@ class Scheduler {
   double seconds_per_token_ ABSL_GUARDED_BY(mutex_) = 0;  // of the last batch
   absl::Time last_measured_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
   std::array<std::deque<Parked>, kPriorities.size()> parked_ ABSL_GUARDED_BY(mutex_);
-  std::int64_t parked_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   std::deque<std::function<void()>> callbacks_ ABSL_GUARDED_BY(mutex_);
   std::int64_t num_calling_back_ ABSL_GUARDED_BY(mutex_) = 0;  // taken by the completion thread, not yet returned
   absl::Time awaited_deadline_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();  // that the completion thread sleeps to

@@ -97,14 +97,11 @@ grpc::ByteBuffer Serialize(const google::protobuf::Message& message) {
 }
 
 std::uint64_t Fingerprint(const grpc::ByteBuffer& buffer) {
-  std::uint64_t fingerprint = 1;
-  std::vector<grpc::Slice> slices;
-  if (!buffer.Dump(&slices).ok()) return fingerprint;
-  for (const grpc::Slice& slice : slices) {
-    const absl::string_view bytes(reinterpret_cast<const char*>(slice.begin()), slice.size());
-    fingerprint = absl::HashOf(fingerprint, bytes);
-  }
-  return fingerprint == 0 ? 1 : fingerprint;
+  // In one piece: equal requests arrive in pieces that differ.
+  grpc::Slice whole;
+  if (!buffer.DumpToSingleSlice(&whole).ok()) return 1;
+  const std::uint64_t hash = absl::HashOf(absl::string_view(reinterpret_cast<const char*>(whole.begin()), whole.size()));
+  return hash == 0 ? 1 : hash;
 }
 
 absl::Status InvalidTextError(const std::string& field) { return FieldError(field, "is not valid UTF-8"); }

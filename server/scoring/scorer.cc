@@ -90,9 +90,10 @@ Arrival Scorer::ArrivalOf(const Call& call, const std::vector<ContentSize>& size
     load.num_bytes += size.num_bytes;
   }
   load.num_tokens = static_cast<std::int64_t>(num_tokens * static_cast<double>(num_models));
-  return {.priority = call.priority,
+  return {.entrant = {.priority = call.priority,
+                      .fingerprint = call.fingerprint,
+                      .waits_for_room = call.waits_for_room},
           .load = load,
-          .fingerprint = call.fingerprint,
           .deadline = call.deadline,
           .cancellation = call.cancellation};
 }
@@ -188,12 +189,7 @@ void Scorer::Run(std::shared_ptr<State> state, Prepare prepare, Finish finish) {
       });
     }
   };
-  Arrival arrival = ArrivalOf(state->call, state->sizes, NumModels(state->options));
-  if (state->call.waits_for_room) {
-    scheduler_.AdmitWhenRoom(std::move(arrival), start);
-  } else {
-    start(scheduler_.Admit(arrival));
-  }
+  scheduler_.Admit(ArrivalOf(state->call, state->sizes, NumModels(state->options)), start);
 }
 
 void Scorer::ScorePairs(std::vector<PairRequest> pairs, PairOptions options, Call call,

@@ -83,22 +83,31 @@ class SchedulerTest : public ::testing::Test {
   }
 
   static Arrival ArrivalOf(const std::vector<JobPtr>& jobs) {
-    Arrival arrival{.priority = jobs.front()->priority};
+    Arrival arrival{.entrant = {.priority = jobs.front()->priority}};
     for (const JobPtr& job : jobs) arrival.load += {job->num_tokens, job->num_queued_bytes};
     arrival.deadline = jobs.front()->deadline;
     arrival.cancellation = jobs.front()->cancellation;
     return arrival;
   }
 
+  // A ticket, or why there is none, of a call that does not wait for room.
+  absl::StatusOr<Ticket> Admit(Arrival arrival) {
+    absl::StatusOr<Ticket> admitted = absl::InternalError("neither admitted nor refused");
+    scheduler_->Admit(std::move(arrival), [&](absl::StatusOr<Ticket> ticket) { admitted = std::move(ticket); });
+    return admitted;
+  }
+
   absl::Status Submit(std::vector<JobPtr> jobs) {
-    auto ticket = scheduler_->Admit(ArrivalOf(jobs));
+    auto ticket = Admit(ArrivalOf(jobs));
     if (!ticket.ok()) return ticket.status();
     return scheduler_->Submit(*std::move(ticket), std::move(jobs));
   }
 
   // As streams do.
   void SubmitWhenRoom(JobPtr job) {
-    scheduler_->AdmitWhenRoom(ArrivalOf({job}), [this, job](absl::StatusOr<Ticket> ticket) {
+    Arrival arrival = ArrivalOf({job});
+    arrival.entrant.waits_for_room = true;
+    scheduler_->Admit(std::move(arrival), [this, job](absl::StatusOr<Ticket> ticket) {
       const absl::Status status =
           ticket.ok() ? scheduler_->Submit(*std::move(ticket), {job}) : ticket.status();
       if (!status.ok()) job->done(status);
@@ -226,7 +235,7 @@ TEST_F(SchedulerTest, ACallCancelledBeforeItsJobsComeIsRefused) {
   const auto call = std::make_shared<Cancellation>();
   JobPtr job = MakeJob("a", 10);
   job->cancellation = call;
-  auto ticket = scheduler_->Admit(ArrivalOf({job}));
+  auto ticket = Admit(ArrivalOf({job}));
   ASSERT_TRUE(ticket.ok());
   scheduler_->Cancel(*call);
   EXPECT_EQ(scheduler_->Submit(*std::move(ticket), {job}).code(), absl::StatusCode::kCancelled);
@@ -259,7 +268,7 @@ TEST_F(SchedulerTest, AFullQueueAdmitsAllJobsOfACallOrNone) {
 TEST_F(SchedulerTest, WorkThatIsBeingTokenisedCounts) {
   Start({.admission = {.max_queued_tokens = 10}});
   {
-    const auto ticket = scheduler_->Admit({.load = {6, 0}});
+    const auto ticket = Admit({.load = {6, 0}});
     ASSERT_TRUE(ticket.ok());
     EXPECT_EQ(Submit({MakeJob("a", 5)}).code(), absl::StatusCode::kResourceExhausted);
   }
@@ -283,6 +292,25 @@ TEST_F(SchedulerTest, StreamsWaitForRoomInOrder) {
   EXPECT_THAT(Batches(), ElementsAre(ElementsAre("first"), ElementsAre("a"), ElementsAre("b"), ElementsAre("c"),
                                      ElementsAre("d"), ElementsAre("e")));
   EXPECT_TRUE(refusals_.empty());
+}
+
+TEST_F(SchedulerTest, WhoComesAsToldWaitsRatherThanBeingRefusedAgain) {
+  Start({.batch = {.max_tokens = 10}, .admission = {.max_queued_tokens = 10}});
+  ASSERT_TRUE(Submit({MakeJob("a", 10)}).ok());
+  JobPtr job = MakeJob("told", 4);
+  Arrival arrival = ArrivalOf({job});
+  arrival.entrant.fingerprint = 77;
+  EXPECT_EQ(RetryDelayOf(Admit(arrival).status()), absl::Seconds(1));
+  now_seconds_ = 1;
+  scheduler_->Admit(arrival, [&](absl::StatusOr<Ticket> ticket) {
+    ASSERT_TRUE(ticket.ok()) << ticket.status();
+    EXPECT_TRUE(scheduler_->Submit(*std::move(ticket), {job}).ok());
+  });
+  EXPECT_EQ(Submit({MakeJob("newcomer", 1)}).code(), absl::StatusCode::kResourceExhausted);
+  release_first_.Notify();
+  WaitUntilDone("told");
+  EXPECT_EQ(DoneCode("told"), absl::StatusCode::kOk);
+  EXPECT_THAT(refusals_, ElementsAre(RefusalReason::kQueuedTokens, RefusalReason::kQueuedTokens));
 }
 
 TEST_F(SchedulerTest, WhatWaitsForRoomIsBoundedToo) {
@@ -393,13 +421,15 @@ TEST(SchedulerStressTest, EveryAcceptedJobIsDoneOnceWhateverHappens) {
       std::mt19937 random(thread);
       for (int idx = 0; idx < kCallsPerThread; ++idx) {
         const auto cancellation = std::make_shared<Cancellation>();
-        Arrival arrival{.priority = kPriorities[random() % 2], .fingerprint = random() % 100};
+        Arrival arrival{.entrant = {.priority = kPriorities[random() % 2],
+                                    .fingerprint = random() % 100,
+                                    .waits_for_room = random() % 2 == 0}};
         if (random() % 4 == 0) arrival.deadline = absl::Now() + absl::Microseconds(random() % 300);
         arrival.cancellation = cancellation;
         std::vector<JobPtr> jobs;
         for (std::size_t n = 1 + random() % 4; n > 0; --n) {
           auto job = std::make_shared<Job>();
-          job->priority = arrival.priority;
+          job->priority = arrival.entrant.priority;
           job->num_tokens = 1 + static_cast<std::int64_t>(random() % 60);
           job->num_queued_bytes = static_cast<std::int64_t>(random() % 300);
           job->work = {{&kModel, {.num_tokens = job->num_tokens}}};
@@ -414,11 +444,7 @@ TEST(SchedulerStressTest, EveryAcceptedJobIsDoneOnceWhateverHappens) {
           num_expected += static_cast<std::int64_t>(jobs.size());
           if (!scheduler.Submit(*std::move(ticket), jobs).ok()) num_expected -= static_cast<std::int64_t>(jobs.size());
         };
-        if (random() % 2 == 0) {
-          submit(scheduler.Admit(arrival));
-        } else {
-          scheduler.AdmitWhenRoom(arrival, submit);
-        }
+        scheduler.Admit(arrival, submit);
         if (random() % 3 == 0) scheduler.Cancel(*cancellation);
       }
     });

@@ -3,6 +3,7 @@
 
 import contextlib
 import importlib
+import os
 import pathlib
 import re
 import subprocess
@@ -54,12 +55,13 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(build_dir, *flags):
-    """Starts a server with these flags; yields it once it listens, and ends it afterwards."""
+def serving(build_dir, *flags, cores=None):
+    """Starts a server with these flags, on these cores (default: all); yields it once it listens, and ends it afterwards."""
     command = [pathlib.Path(build_dir) / "prefscore-server", "--listen", "127.0.0.1:0",
                "--metrics-listen", "127.0.0.1:0"]  # fmt: skip
     with tempfile.NamedTemporaryFile("r", suffix=".log") as log, open(log.name, "w") as log_writer:
-        process = subprocess.Popen([*command, *map(str, flags)], stdout=log_writer, stderr=subprocess.STDOUT)
+        process = subprocess.Popen([*command, *map(str, flags)], stdout=log_writer, stderr=subprocess.STDOUT,
+                                   preexec_fn=cores and (lambda: os.sched_setaffinity(0, cores)))  # fmt: skip
         log_path = pathlib.Path(log.name)
         try:
             yield Server(process, log_path)

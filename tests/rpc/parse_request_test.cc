@@ -102,5 +102,12 @@ TEST(ParseRequestTest, SurvivesDamagedMessages) {
   EXPECT_GT(num_refused, 100);
 }
 
+TEST(ParseRequestTest, ARequestIsKnownAgainHoweverItsBytesArrive) {
+  const std::string bytes = ThreePairs().SerializeAsString();
+  EXPECT_EQ(Fingerprint(Buffer(bytes, 7)), Fingerprint(Buffer(bytes, bytes.size())));
+  EXPECT_NE(Fingerprint(Buffer(bytes, 7)), Fingerprint(Buffer(bytes + " ", 7)));
+  EXPECT_NE(Fingerprint(grpc::ByteBuffer()), 0);
+}
+
 }  // namespace
 }  // namespace prefscore
