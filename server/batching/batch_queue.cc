@@ -20,10 +20,9 @@ class Batch {
   }
 
   void Add(JobPtr job) {
-    for (const ModelWork& work : job->work) AddModel(work.model, models_);
+    work_.Add(job->work);
     num_tokens_ += job->num_tokens;
     num_bytes_ += job->num_batch_bytes;
-    uncorrected_seconds_ += job->uncorrected_seconds;
     jobs_.push_back(std::move(job));
   }
 
@@ -31,23 +30,18 @@ class Batch {
   std::vector<JobPtr> Take() { return std::move(jobs_); }
 
  private:
-  static void AddModel(ModelKey model, std::vector<ModelKey>& models) {
-    if (std::find(models.begin(), models.end(), model) == models.end()) models.push_back(model);
-  }
-
   double SecondsWith(const Job& job) const {
-    std::vector<ModelKey> models = models_;
-    for (const ModelWork& work : job.work) AddModel(work.model, models);
-    return cost_.correction() * (uncorrected_seconds_ + job.uncorrected_seconds) + cost_.FixedSeconds(models);
+    WorkTotals work = work_;
+    work.Add(job.work);
+    return cost_.Seconds(work.works());
   }
 
   const BatchLimits& limits_;
   const CostModel& cost_;
   std::vector<JobPtr> jobs_;
-  std::vector<ModelKey> models_;
+  WorkTotals work_;
   std::int64_t num_tokens_ = 0;
   std::int64_t num_bytes_ = 0;
-  double uncorrected_seconds_ = 0;
 };
 
 }  // namespace
@@ -55,13 +49,12 @@ class Batch {
 void BatchQueue::Push(JobPtr job) {
   Class& queue = Of(job->priority);
   job->sequence = next_sequence_++;
-  job->uncorrected_seconds = cost_.MarginalSeconds(job->work) / cost_.correction();
   // Bulk work that comes anew has earned nothing yet.
   if (job->priority == Priority::kBulk && queue.jobs.empty()) {
     bulk_credit_tokens_ = std::min(bulk_credit_tokens_, -static_cast<double>(job->num_tokens));
   }
   queue.num_tokens += job->num_tokens;
-  queue.uncorrected_seconds += job->uncorrected_seconds;
+  queue.work.Add(job->work);
   if (job->deadline < absl::InfiniteFuture()) deadlines_.insert({job->deadline, {job->priority, job->sequence}});
   queue.jobs.emplace(job->sequence, std::move(job));
 }
@@ -72,7 +65,7 @@ JobPtr BatchQueue::Remove(Priority priority, std::map<std::uint64_t, JobPtr>::it
   queue.jobs.erase(position);
   deadlines_.erase({job->deadline, {priority, job->sequence}});
   queue.num_tokens -= job->num_tokens;
-  queue.uncorrected_seconds = queue.jobs.empty() ? 0 : queue.uncorrected_seconds - job->uncorrected_seconds;
+  queue.work.Subtract(job->work);
   return job;
 }
 
@@ -144,11 +137,12 @@ absl::Time BatchQueue::NextDeadline() const {
 double BatchQueue::SecondsOf(Priority priority) const {
   const Class& queue = Of(priority);
   if (queue.jobs.empty()) return 0;
-  const double marginal = cost_.correction() * queue.uncorrected_seconds;
+  const double marginal = cost_.MarginalSeconds(queue.work.works());
   std::vector<ModelKey> models;
   for (const ModelWork& work : queue.jobs.begin()->second->work) models.push_back(work.model);
-  const double num_batches = std::ceil(std::max(static_cast<double>(queue.num_tokens) / static_cast<double>(limits_.max_tokens),
-                                                marginal / limits_.max_seconds));
+  const double num_batches =
+      std::ceil(std::max(static_cast<double>(queue.num_tokens) / static_cast<double>(limits_.max_tokens),
+                         marginal / limits_.max_seconds));
   const double most_batches = static_cast<double>(queue.jobs.size());
   return marginal + std::clamp(num_batches, 1.0, most_batches) * cost_.FixedSeconds(models);
 }

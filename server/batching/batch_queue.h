@@ -60,7 +60,7 @@ class BatchQueue {
   struct Class {
     std::map<std::uint64_t, JobPtr> jobs;  // by sequence
     std::int64_t num_tokens = 0;
-    double uncorrected_seconds = 0;
+    WorkTotals work;
   };
 
   Class& Of(Priority priority) { return classes_[static_cast<std::size_t>(priority)]; }

@@ -15,7 +15,7 @@ namespace {
 constexpr int kNumTerms = 4;
 constexpr double kSmallestPivot = 1e-9;  // of a normal matrix whose diagonal is 1: below, terms cannot be told apart
 constexpr double kSmallestGain = 1e-9;   // of the error: less is rounding, and the set tried first will do
-constexpr double kMemory = 0.9;          // what a batch leaves of the weight of those before it
+constexpr double kMemory = 0.9;          // what a pass leaves of the weight of those before it
 constexpr std::size_t kMaxRecent = 32;   // passes of a model that its fit rests on, beside the probes
 constexpr int kBatchesPerFit = 8;
 constexpr double kMinCorrection = 0.05;
@@ -80,6 +80,28 @@ ForwardWork& ForwardWork::operator+=(const ForwardWork& other) {
   return *this;
 }
 
+ForwardWork& ForwardWork::operator-=(const ForwardWork& other) {
+  num_tokens -= other.num_tokens;
+  num_attended_positions -= other.num_attended_positions;
+  num_head_rows -= other.num_head_rows;
+  return *this;
+}
+
+void WorkTotals::Add(std::span<const ModelWork> works) {
+  for (const ModelWork& work : works) {
+    auto found = std::find_if(works_.begin(), works_.end(), [&](const auto& each) { return each.model == work.model; });
+    if (found == works_.end()) found = works_.insert(found, {work.model, {}});
+    found->work += work.work;
+  }
+}
+
+void WorkTotals::Subtract(std::span<const ModelWork> works) {
+  for (const ModelWork& work : works) {
+    std::find_if(works_.begin(), works_.end(), [&](const auto& each) { return each.model == work.model; })->work -=
+        work.work;
+  }
+}
+
 double CostCoefficients::MarginalSeconds(const ForwardWork& work) const {
   return seconds_per_token * static_cast<double>(work.num_tokens) +
          seconds_per_attended_position * static_cast<double>(work.num_attended_positions) +
@@ -124,21 +146,36 @@ void CostModel::Fit(Samples& samples) {
   all.insert(all.end(), samples.recent.begin(), samples.recent.end());
   samples.fit = FitCost(all);
   samples.num_since_fit = 0;
-  // The fit explains what was measured so far.
-  recent_predicted_seconds_ = recent_measured_seconds_;
-  correction_ = 1;
+  Correct(samples);
+}
+
+void CostModel::Correct(Samples& samples) {
+  double measured = 0;
+  double fitted = 0;
+  for (const CostSample& sample : samples.recent) {  // oldest first
+    measured = kMemory * measured + sample.seconds;
+    fitted = kMemory * fitted + samples.fit.MarginalSeconds(sample.work) + samples.fit.seconds_per_forward;
+  }
+  samples.correction = fitted > 0 ? std::clamp(measured / fitted, kMinCorrection, kMaxCorrection) : 1;
 }
 
 double CostModel::MarginalSeconds(std::span<const ModelWork> works) const {
   double seconds = 0;
-  for (const ModelWork& work : works) seconds += CoefficientsOf(work.model).MarginalSeconds(work.work);
-  return correction_ * seconds;
+  for (const ModelWork& work : works) {
+    const auto found = models_.find(work.model);
+    if (found == models_.end()) continue;
+    seconds += found->second.correction * found->second.fit.MarginalSeconds(work.work);
+  }
+  return seconds;
 }
 
 double CostModel::FixedSeconds(std::span<const ModelKey> models) const {
   double seconds = 0;
-  for (const ModelKey model : models) seconds += CoefficientsOf(model).seconds_per_forward;
-  return correction_ * seconds;
+  for (const ModelKey model : models) {
+    const auto found = models_.find(model);
+    if (found != models_.end()) seconds += found->second.correction * found->second.fit.seconds_per_forward;
+  }
+  return seconds;
 }
 
 double CostModel::Seconds(std::span<const ModelWork> works) const {
@@ -153,27 +190,19 @@ CostCoefficients CostModel::CoefficientsOf(ModelKey model) const {
   return found == models_.end() ? CostCoefficients{} : found->second.fit;
 }
 
-void CostModel::Observe(std::span<const ModelWork> works, std::span<const PassTime> passes) {
-  const double predicted = Seconds(works) / correction_;
-  double measured = 0;
-  for (const PassTime& pass : passes) measured += pass.seconds;
-  if (!(measured > 0)) return;
-  if (predicted > 0) {
-    recent_measured_seconds_ = kMemory * recent_measured_seconds_ + measured;
-    recent_predicted_seconds_ = kMemory * recent_predicted_seconds_ + predicted;
-    correction_ = std::clamp(recent_measured_seconds_ / recent_predicted_seconds_, kMinCorrection, kMaxCorrection);
-  }
-  for (const PassTime& pass : passes) {
-    CostSample sample{.work = {}, .seconds = pass.seconds};
-    for (const ModelWork& work : works) {
-      if (work.model == pass.model) sample.work += work.work;
-    }
-    Samples& samples = models_[pass.model];
-    samples.recent.push_back(sample);
-    if (samples.recent.size() > kMaxRecent) samples.recent.pop_front();
-    const bool is_new = samples.probes.empty() && samples.recent.size() == 1;
-    if (is_new || ++samples.num_since_fit == kBatchesPerFit) Fit(samples);
-  }
+double CostModel::CorrectionOf(ModelKey model) const {
+  const auto found = models_.find(model);
+  return found == models_.end() ? 1 : found->second.correction;
+}
+
+void CostModel::Observe(const PassTime& pass) {
+  if (!(pass.seconds > 0)) return;
+  Samples& samples = models_[pass.model];
+  samples.recent.push_back({.work = pass.work, .seconds = pass.seconds});
+  if (samples.recent.size() > kMaxRecent) samples.recent.pop_front();
+  const bool is_new = samples.probes.empty() && samples.recent.size() == 1;
+  if (is_new || ++samples.num_since_fit == kBatchesPerFit) return Fit(samples);
+  Correct(samples);
 }
 
 }  // namespace prefscore

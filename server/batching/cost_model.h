@@ -5,8 +5,8 @@
 //
 // a is the matrix products, b the attention, c the language-model head, d what every pass of a model costs (reading its
 // weights, launching its work). The four are never negative. They are fitted per model from probes, which differ in shape,
-// and from recent passes, which are of the size that matters; since a machine's speed changes, one factor for all models
-// follows measured over predicted seconds meanwhile. Plain arithmetic, no clock.
+// and from recent passes, which are of the size that matters; since a machine's speed changes, a factor per model follows
+// measured over predicted seconds meanwhile. Plain arithmetic, no clock.
 #pragma once
 
 #include <cstddef>
@@ -15,6 +15,8 @@
 #include <map>
 #include <span>
 #include <vector>
+
+#include "absl/container/inlined_vector.h"
 
 namespace prefscore {
 
@@ -25,6 +27,7 @@ struct ForwardWork {
   std::int64_t num_head_rows = 0;           // rows that predict a completion's token
 
   ForwardWork& operator+=(const ForwardWork& other);
+  ForwardWork& operator-=(const ForwardWork& other);
 };
 
 struct CostCoefficients {
@@ -56,9 +59,22 @@ struct ModelWork {
   ForwardWork work;
 };
 
-// A pass over a batch that was timed.
+// Work summed by model, whatever is known of the models' costs meanwhile.
+class WorkTotals {
+ public:
+  void Add(std::span<const ModelWork> works);
+  void Subtract(std::span<const ModelWork> works);  // that were added
+
+  std::span<const ModelWork> works() const { return works_; }  // one per model that occurred
+
+ private:
+  absl::InlinedVector<ModelWork, 2> works_;
+};
+
+// A pass that was timed, and what it computed: less than what was asked, where equal things were asked.
 struct PassTime {
   ModelKey model = nullptr;
+  ForwardWork work;
   double seconds = 0;
 };
 
@@ -67,8 +83,7 @@ class CostModel {
  public:
   // Passes made to tell the terms apart; they stay. At least one.
   void SetProbes(ModelKey model, std::vector<CostSample> probes);
-  // A batch of this work took these passes.
-  void Observe(std::span<const ModelWork> works, std::span<const PassTime> passes);
+  void Observe(const PassTime& pass);
 
   // Of one pass per model that occurs. 0 where nothing is known yet of a model.
   double Seconds(std::span<const ModelWork> works) const;
@@ -79,8 +94,8 @@ class CostModel {
 
   // Without the correction; all 0 where nothing is known yet.
   CostCoefficients CoefficientsOf(ModelKey model) const;
-  // Measured over predicted seconds since the last fit, recent and large batches counting more.
-  double correction() const { return correction_; }
+  // Measured over fitted seconds of recent passes, the last and the large ones counting more; 1 where there were none.
+  double CorrectionOf(ModelKey model) const;
 
  private:
   struct Samples {
@@ -88,14 +103,13 @@ class CostModel {
     std::deque<CostSample> recent;
     CostCoefficients fit;
     int num_since_fit = 0;
+    double correction = 1;
   };
 
-  void Fit(Samples& samples);
+  static void Fit(Samples& samples);
+  static void Correct(Samples& samples);
 
   std::map<ModelKey, Samples> models_;
-  double correction_ = 1;
-  double recent_measured_seconds_ = 0;  // decaying sums
-  double recent_predicted_seconds_ = 0;
 };
 
 }  // namespace prefscore

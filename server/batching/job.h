@@ -52,9 +52,7 @@ struct Job {
   absl::Duration queue_delay;    // set when it leaves the queue
   absl::Duration batch_duration;  // set when its batch is done: of the whole batch
 
-  // The queue's own.
-  std::uint64_t sequence = 0;        // position in the order of arrival
-  double uncorrected_seconds = 0;    // predicted when it was queued, without the model's correction
+  std::uint64_t sequence = 0;  // the queue's own: position in the order of arrival
 };
 using JobPtr = std::shared_ptr<Job>;
 

@@ -280,7 +280,6 @@ void Scheduler::TellQueue(Priority priority) {
 void Scheduler::RunBatches() {
   for (;;) {
     std::vector<JobPtr> batch;
-    std::vector<ModelWork> works;
     BatchReport report;
     {
       absl::MutexLock lock(&mutex_);
@@ -291,7 +290,6 @@ void Scheduler::RunBatches() {
       Drop(queue_.TakeExpired(now), absl::DeadlineExceededError("the deadline passed while queued"));
       batch = queue_.FormBatch();
       if (batch.empty()) continue;
-      works = WorkOf(batch);
       report.priority = batch.front()->priority;
       for (const JobPtr& job : batch) {
         job->queue_delay = now - job->arrival;
@@ -300,7 +298,7 @@ void Scheduler::RunBatches() {
         report.num_bytes += job->num_batch_bytes;
         if (!job->is_probe) admission_.Release(job->priority, {job->num_tokens, 0});
       }
-      report.predicted_seconds = batch_predicted_seconds_ = cost_.Seconds(works);
+      report.predicted_seconds = batch_predicted_seconds_ = cost_.Seconds(WorkOf(batch));
       batch_start_ = now;
       num_in_flight_ = report.num_jobs;
       TellQueue(report.priority);
@@ -308,7 +306,7 @@ void Scheduler::RunBatches() {
     }
     const absl::Time start = options_.now();
     const std::vector<PassTime> passes = runner_(batch);
-    const absl::Duration duration = options_.now() - start;
+    const absl::Duration duration = std::max(options_.now() - start, absl::ZeroDuration());  // clocks are set back
     report.measured_seconds = absl::ToDoubleSeconds(duration);
     const bool is_probe = batch.front()->is_probe;
     if (!is_probe) {
@@ -318,7 +316,7 @@ void Scheduler::RunBatches() {
 
     absl::MutexLock lock(&mutex_);
     if (duration > absl::ZeroDuration() && !is_probe) {
-      cost_.Observe(works, passes);
+      for (const PassTime& pass : passes) cost_.Observe(pass);
       seconds_per_token_ = report.measured_seconds / static_cast<double>(report.num_tokens);
       last_measured_ = start + duration;
     }

@@ -90,8 +90,7 @@ class Ticket {
 // Thread-safe.
 class Scheduler {
  public:
-  // Computes a batch, sets each job's status and returns how long each model's pass took. Called on the owner thread
-  // only.
+  // Computes a batch, sets each job's status and returns the passes that succeeded. Called on the owner thread only.
   using Runner = std::function<std::vector<PassTime>(const std::vector<JobPtr>&)>;
 
   Scheduler(SchedulerOptions options, Runner runner, SchedulerObserver observer = {});

@@ -33,10 +33,10 @@ ScorerObserver CountInto(Metrics& metrics) {
   observer.scheduler.on_refused = [&metrics](Priority priority, RefusalReason reason) {
     metrics.OnRefused(priority, reason);
   };
-  observer.on_forward = [&metrics](const HostedModel& model, absl::Duration duration) {
-    metrics.OnForward(model.name, duration);
+  observer.on_forward = [&metrics](const ForwardReport& report) {
+    metrics.OnForward(report.model.name, report.duration);
+    metrics.OnTokens(report.num_tokens, report.num_tokens_saved);
   };
-  observer.on_tokens = [&metrics](std::int64_t computed, std::int64_t saved) { metrics.OnTokens(computed, saved); };
   observer.on_cached_tokens = [&metrics](std::int64_t saved) { metrics.OnCachedTokens(saved); };
   return observer;
 }

@@ -66,7 +66,8 @@ class Calibration : public std::enable_shared_from_this<Calibration> {
     SetCost({}, *job);
     job->priority = Priority::kBulk;
     job->done = [self = shared_from_this(), probe = job.get()](const absl::Status& status) {
-      if (status.ok()) self->Measured(*probe);
+      if (status.ok()) return self->Measured(*probe);
+      if (!absl::IsUnavailable(status)) self->Finish();  // with the shapes that could be computed; else the server stops
     };
     scheduler_.SubmitProbe(std::move(job)).IgnoreError();  // fails where the server stops
   }
@@ -107,7 +108,8 @@ class Calibration : public std::enable_shared_from_this<Calibration> {
 
   void Finish() {
     const HostedModel& model = *models_[model_idx_++];
-    options_.on_fitted(model, scheduler_.SetProbes(model.lm.get(), Samples()));
+    const std::vector<CostSample> samples = Samples();
+    if (!samples.empty()) options_.on_fitted(model, scheduler_.SetProbes(model.lm.get(), samples));
     StartModel();
   }
 

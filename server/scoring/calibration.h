@@ -21,7 +21,7 @@ struct CalibrationOptions {
 };
 
 // Returns at once; ends early where the scheduler stops admitting. `models` outlive the scheduler. Models with the same
-// weights are measured once.
+// weights are measured once; one that fails at a shape is measured by those before it.
 void Calibrate(Scheduler& scheduler, const std::vector<HostedModel>& models, CalibrationOptions options);
 
 }  // namespace prefscore

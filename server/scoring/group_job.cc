@@ -1,27 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/scoring/group_job.h"
 
+#include <chrono>
 #include <utility>
 
-#include "absl/time/clock.h"
 #include "server/scoring/batch_plan.h"
 #include "server/scoring/completion_scores.h"
+#include "server/scoring/job_cost.h"
 #include "server/util/status_macros.h"
 
 namespace prefscore {
 namespace {
 
-absl::Status Run(const std::vector<GroupJob*>& jobs, const ForwardObserver& on_forward,
-                 const TokenObserver& on_tokens) {
+absl::Status Run(const std::vector<GroupJob*>& jobs, const ForwardObserver& on_forward) {
   std::vector<GroupForward*> forwards;
   for (GroupJob* job : jobs) {
     for (GroupForward& forward : job->forwards) forwards.push_back(&forward);
   }
   for (const PlannedForward& planned : PlanBatch(forwards)) {
-    const absl::Time start = absl::Now();
+    const auto start = std::chrono::steady_clock::now();
     ASSIGN_OR_RETURN(auto scores, ScoreCompletions(*planned.model().lm, planned.groups()));
-    on_forward(planned.model(), absl::Now() - start);
-    on_tokens(planned.num_tokens(), planned.num_tokens_asked() - planned.num_tokens());
+    ForwardReport report{.model = planned.model(),
+                         .work = {},
+                         .duration = absl::FromChrono(std::chrono::steady_clock::now() - start),
+                         .num_tokens = planned.num_tokens(),
+                         .num_tokens_saved = planned.num_tokens_asked() - planned.num_tokens()};
+    for (const PromptGroup* group : planned.groups()) report.work += WorkOf(*group);
+    on_forward(report);
     planned.Distribute(std::move(scores));
   }
   return absl::OkStatus();
@@ -37,12 +42,12 @@ std::int64_t NumMissingTokens(const GroupForward& forward) {
   return num_tokens == 0 ? 0 : num_tokens + static_cast<std::int64_t>(forward.group->prompt.size());
 }
 
-void RunGroupJobs(const std::vector<JobPtr>& jobs, const ForwardObserver& on_forward, const TokenObserver& on_tokens) {
+void RunGroupJobs(const std::vector<JobPtr>& jobs, const ForwardObserver& on_forward) {
   std::vector<GroupJob*> group_jobs;
   for (const JobPtr& job : jobs) group_jobs.push_back(static_cast<GroupJob*>(job.get()));
-  const absl::Status batch_status = Run(group_jobs, on_forward, on_tokens);
+  const absl::Status batch_status = Run(group_jobs, on_forward);
   for (GroupJob* job : group_jobs) {
-    job->status = batch_status.ok() || group_jobs.size() == 1 ? batch_status : Run({job}, on_forward, on_tokens);
+    job->status = batch_status.ok() || group_jobs.size() == 1 ? batch_status : Run({job}, on_forward);
   }
 }
 

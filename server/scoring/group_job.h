@@ -40,14 +40,21 @@ struct GroupJob : Job {
   std::vector<Location> locations;  // [completions of the request], ScoreCompletions only
 };
 
-using ForwardObserver = std::function<void(const HostedModel&, absl::Duration)>;
-using TokenObserver = std::function<void(std::int64_t computed, std::int64_t saved)>;
+// A pass that was computed.
+struct ForwardReport {
+  const HostedModel& model;
+  ForwardWork work;
+  absl::Duration duration;
+  std::int64_t num_tokens = 0;        // of the distinct groups that were computed
+  std::int64_t num_tokens_saved = 0;  // of those that were asked beside them, equal ones
+};
+using ForwardObserver = std::function<void(const ForwardReport&)>;
 
 // Tokens of the prompt and of the completions that must be computed; 0 where none must.
 std::int64_t NumMissingTokens(const GroupForward& forward);
 
 // Runs a batch: each model reads the distinct groups that want it, packed together, one model after the other. Sets
 // every job's status; where a batch fails as a whole, its jobs are tried alone, so that one cannot harm another.
-void RunGroupJobs(const std::vector<JobPtr>& jobs, const ForwardObserver& on_forward, const TokenObserver& on_tokens);
+void RunGroupJobs(const std::vector<JobPtr>& jobs, const ForwardObserver& on_forward);
 
 }  // namespace prefscore

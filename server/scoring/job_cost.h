@@ -32,7 +32,8 @@ ForwardWork WorkOf(const PromptGroup& group);
 // The same of what must be computed: nothing of a completion whose log-probs are cached.
 ForwardWork WorkOf(const GroupForward& forward);
 
-// Fills all costs of a job from what must be computed of its forwards; num_tokens is 0 where nothing must. Equal groups under the same weights count once.
+// Fills all costs of a job from what must be computed of its forwards; num_tokens is 0 where nothing must. Of equal groups
+// under the same weights, one counts for the batch: work and num_batch_bytes; what waits is counted as asked.
 void SetCost(const ContentSize& content, GroupJob& job);
 
 }  // namespace prefscore

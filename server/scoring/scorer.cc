@@ -65,19 +65,13 @@ Scorer::Scorer(ScorerOptions options, ScorerObserver observer)
           [this](const std::vector<JobPtr>& jobs) { return RunBatch(jobs); }, observer_.scheduler),
       tokenizer_pool_(options.num_tokenizer_threads) {}
 
-// Computes a batch; returns how long each model took.
 std::vector<PassTime> Scorer::RunBatch(const std::vector<JobPtr>& jobs) const {
   std::vector<PassTime> passes;
   const bool is_reported = !jobs.front()->is_probe;
-  RunGroupJobs(
-      jobs,
-      [&](const HostedModel& model, absl::Duration duration) {
-        passes.push_back({model.lm.get(), absl::ToDoubleSeconds(duration)});
-        if (is_reported) observer_.on_forward(model, duration);
-      },
-      [&](std::int64_t computed, std::int64_t saved) {
-        if (is_reported) observer_.on_tokens(computed, saved);
-      });
+  RunGroupJobs(jobs, [&](const ForwardReport& report) {
+    passes.push_back({report.model.lm.get(), report.work, absl::ToDoubleSeconds(report.duration)});
+    if (is_reported) observer_.on_forward(report);
+  });
   return passes;
 }
 
@@ -101,7 +95,10 @@ Arrival Scorer::ArrivalOf(const Call& call, const std::vector<ContentSize>& size
 void Scorer::LearnTokensPerByte(const std::vector<ContentSize>& sizes, std::size_t num_models,
                                 std::int64_t num_tokens) {
   double num_text_bytes = 0;
-  for (const ContentSize& size : sizes) num_text_bytes += static_cast<double>(size.num_text_bytes);
+  for (const ContentSize& size : sizes) {
+    if (size.num_ids > 0) return;  // which tokens came from text is not known
+    num_text_bytes += static_cast<double>(size.num_text_bytes);
+  }
   if (num_text_bytes == 0) return;
   const double newest = static_cast<double>(num_tokens) / static_cast<double>(num_models) / num_text_bytes;
   tokens_per_byte_ = kTokensPerByteMemory * tokens_per_byte_ + (1 - kTokensPerByteMemory) * newest;

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "server/batching/scheduler.h"
+#include "server/scoring/group_job.h"
 #include "server/scoring/hosted_model.h"
 #include "server/scoring/types.h"
 #include "server/util/worker_pool.h"
@@ -30,10 +31,7 @@ struct ScorerOptions {
 // What the scorer tells metrics; called from its threads, so implementations are thread-safe and quick.
 struct ScorerObserver {
   SchedulerObserver scheduler;
-  // One model's forward pass over a batch.
-  std::function<void(const HostedModel&, absl::Duration)> on_forward = [](auto&, auto) {};
-  // Tokens of one forward pass, and those that were saved by computing equal prompts and completions once.
-  std::function<void(std::int64_t computed, std::int64_t saved)> on_tokens = [](auto, auto) {};
+  ForwardObserver on_forward = [](auto&) {};  // of passes that somebody asked for: no probes
   // Tokens of a call that need not be computed since the cache had their log-probs.
   std::function<void(std::int64_t saved)> on_cached_tokens = [](auto) {};
 };
@@ -68,7 +66,8 @@ struct CompletionOptions {
   const HostedModel* cached_model = nullptr;  // the only one that uses the cache; null: all do
 };
 
-// Thread-safe. Owns the tokenizer threads and the scheduler's owner thread; the destructor stops both.
+// Thread-safe. Owns the tokenizer threads and the scheduler with its threads; the destructor stops them. REQUIRES of it:
+// no call is in progress (Drain first).
 class Scorer {
  public:
   Scorer(ScorerOptions options, ScorerObserver observer);

@@ -123,6 +123,17 @@ TEST_F(BatchQueueTest, PredictedTimeIsABudgetOnceItIsKnown) {
   EXPECT_THAT(Next(), ElementsAre("c", "d"));
 }
 
+TEST_F(BatchQueueTest, WhatWaitsIsPricedByWhatIsKnownNow) {
+  Make({.max_tokens = 1000, .max_seconds = 1.0});
+  for (const char* name : {"a", "b", "c", "d"}) Push(name, 10);
+  EXPECT_EQ(queue_->SecondsAhead(Priority::kInteractive), 0);
+  SetCost({.seconds_per_token = 0.04, .seconds_per_forward = 0.1}, cost_);
+  EXPECT_NEAR(queue_->SecondsAhead(Priority::kInteractive), 1.6 + 2 * 0.1, 1e-6);
+  EXPECT_THAT(Next(), ElementsAre("a", "b"));
+  for (int pass = 0; pass < 8; ++pass) cost_.Observe({&kModel, {.num_tokens = 20}, 2.7});  // three times as long: a refit
+  EXPECT_NEAR(queue_->SecondsAhead(Priority::kInteractive), 3 * (0.8 + 0.2), 0.5);
+}
+
 TEST_F(BatchQueueTest, InteractiveGoesFirstInBatchesOfItsOwn) {
   Make({.max_tokens = 100});
   Push("bulk1", 10, Priority::kBulk);
@@ -256,7 +267,7 @@ TEST(BatchQueuePropertyTest, NothingIsLostDoubledOrLate) {
             if (job->priority != batch.front()->priority) continue;
             EXPECT_GE(--left, 1) << "a job waits for ever";
           }
-          cost.Observe(works, std::vector<PassTime>{{&kModel, 0.001 * static_cast<double>(num_tokens) * (1 + below(3))}});
+          cost.Observe({&kModel, {.num_tokens = num_tokens}, 0.001 * static_cast<double>(num_tokens) * (1 + below(3))});
           break;
         }
         case 1:

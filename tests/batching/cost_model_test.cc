@@ -83,7 +83,7 @@ class CostModelTest : public ::testing::Test {
 
   // A batch of one model.
   void Observe(std::int64_t num_tokens, double seconds) {
-    model_.Observe(std::vector<ModelWork>{{kPolicy, {num_tokens, 0, 0}}}, std::vector<PassTime>{{kPolicy, seconds}});
+    model_.Observe({kPolicy, {num_tokens, 0, 0}, seconds});
   }
   double Predicted(std::int64_t num_tokens) {
     return model_.Seconds(std::vector<ModelWork>{{kPolicy, {num_tokens, 0, 0}}});
@@ -104,7 +104,8 @@ TEST_F(CostModelTest, TheCorrectionFollowsTheMachine) {
   SetCost(kPolicy, {.seconds_per_token = 0.01});
   EXPECT_NEAR(Predicted(100), 1, 1e-6);
   for (int batch = 0; batch < 7; ++batch) Observe(100, 3.0);  // one less than a fit takes
-  EXPECT_NEAR(model_.correction(), 3, 1e-6);
+  EXPECT_NEAR(model_.CorrectionOf(kPolicy), 3, 1e-6);
+  EXPECT_EQ(model_.CorrectionOf(kReference), 1) << "another model says nothing of it";
   EXPECT_NEAR(Predicted(100), 3, 1e-6);
 }
 
@@ -112,7 +113,7 @@ TEST_F(CostModelTest, ASmallBatchSaysLittle) {
   SetCost(kPolicy, {.seconds_per_token = 0.01});
   Observe(100, 1.0);
   Observe(1, 0.2);  // 20 times what is predicted, of a hundredth of the work
-  EXPECT_LT(model_.correction(), 1.25);
+  EXPECT_LT(model_.CorrectionOf(kPolicy), 1.25);
 }
 
 TEST_F(CostModelTest, RecentPassesMendAFitThatProbesGotWrong) {
@@ -131,10 +132,10 @@ TEST_F(CostModelTest, RecentPassesMendAFitThatProbesGotWrong) {
 TEST_F(CostModelTest, AModelOfWhichNothingIsKnownCostsWhatItsFirstPassTook) {
   const std::vector<ModelWork> works = {{kPolicy, {100, 0, 0}}, {kReference, {100, 0, 0}}};
   EXPECT_EQ(model_.Seconds(works), 0);
-  model_.Observe(works, std::vector<PassTime>{{kPolicy, 3.0}, {kReference, 1.0}});
+  model_.Observe({kPolicy, {100, 0, 0}, 3.0});
+  model_.Observe({kReference, {100, 0, 0}, 1.0});
   EXPECT_NEAR(model_.Seconds(works), 4, 1e-9);
   EXPECT_NEAR(Predicted(50), 1.5, 1e-9);
-  model_.Observe(works, {});
   Observe(100, 0);
   EXPECT_NEAR(model_.Seconds(works), 4, 1e-9) << "a clock that stands still says nothing";
 }

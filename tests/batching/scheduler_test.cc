@@ -65,7 +65,9 @@ class SchedulerTest : public ::testing::Test {
     }
     absl::MutexLock lock(&mutex_);
     batches_.push_back(names);
-    return {{&kModel, static_cast<double>(seconds_per_batch_)}};
+    std::int64_t num_tokens = 0;
+    for (const JobPtr& job : jobs) num_tokens += job->num_tokens;
+    return {{&kModel, {.num_tokens = num_tokens}, static_cast<double>(seconds_per_batch_)}};
   }
 
   std::shared_ptr<NamedJob> MakeJob(const std::string& name, std::int64_t num_tokens,
@@ -408,7 +410,7 @@ TEST(SchedulerStressTest, EveryAcceptedJobIsDoneOnceWhateverHappens) {
   Scheduler scheduler({.batch = {.max_tokens = 50}, .admission = {.max_queued_tokens = 2000, .max_queued_bytes = 50'000}},
                       [](const std::vector<JobPtr>& jobs) {
                         for (const JobPtr& job : jobs) job->status = absl::OkStatus();
-                        return std::vector<PassTime>{{&kModel, 1e-6}};
+                        return std::vector<PassTime>{{&kModel, {.num_tokens = 1}, 1e-6}};
                       },
                       observer);
   constexpr int kThreads = 4;

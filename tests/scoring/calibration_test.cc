@@ -22,23 +22,25 @@ using ::testing::ElementsAre;
 // Passes take what `cost` says, on a clock that only they move.
 class CalibrationTest : public ::testing::Test {
  protected:
-  void Run(const CostCoefficients& cost, absl::Duration budget) {
+  // Until this many models are measured.
+  void Run(const CostCoefficients& cost, absl::Duration budget, std::size_t num_measured = 2) {
     SchedulerOptions options;
     options.now = [this] { return absl::UnixEpoch() + absl::Nanoseconds(now_ns_.load()); };
     Scheduler scheduler(options, [&](const std::vector<JobPtr>& jobs) {
       EXPECT_EQ(jobs.size(), 1u);
-      RunGroupJobs(jobs, [](auto&, auto) {}, [](auto, auto) {});
+      RunGroupJobs(jobs, [](auto&) {});
+      if (!jobs.front()->status.ok()) return std::vector<PassTime>();
       const ModelWork& work = jobs.front()->work.front();
       const double seconds = cost.seconds_per_forward + cost.MarginalSeconds(work.work);
       now_ns_ += static_cast<std::int64_t>(1e9 * seconds);
       spent_seconds_ += seconds;
-      return std::vector<PassTime>{{work.model, seconds}};
+      return std::vector<PassTime>{{work.model, work.work, seconds}};
     });
     absl::Notification done;
     Calibrate(scheduler, models_, {.budget = budget, .on_fitted = [&](const HostedModel& model, const auto& fitted) {
                                      fitted_.push_back(fitted);
                                      names_.push_back(model.name);
-                                     if (names_.size() == 2) done.Notify();
+                                     if (names_.size() == num_measured) done.Notify();
                                    }});
     done.WaitForNotification();
   }
@@ -75,6 +77,12 @@ TEST_F(CalibrationTest, ALargeModelIsMeasuredWithFewSmallPasses) {
   // A pair of 300 rows, 100 of them head rows.
   const ForwardWork pair{300, 0, 100};
   EXPECT_NEAR(fitted_[0].MarginalSeconds(pair) + fitted_[0].seconds_per_forward, 1.65, 0.2);
+}
+
+TEST_F(CalibrationTest, AModelThatFailsKeepsNoOtherFromBeingMeasured) {
+  policy_->FailWith(absl::ResourceExhaustedError("out of memory"));
+  Run({.seconds_per_token = 1e-5}, absl::Milliseconds(500), 1);
+  EXPECT_THAT(names_, ElementsAre("reference"));
 }
 
 }  // namespace

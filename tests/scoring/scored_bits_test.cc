@@ -174,7 +174,7 @@ TEST_P(ScoredBitsTest, AreThoseOfACompletionAlone) {
     ScorerOptions options{.cache = &cache};
     options.scheduler.batch.max_tokens = round % 2 == 0 ? 4096 : 150;
     ScorerObserver observer;
-    observer.on_tokens = [&](std::int64_t, std::int64_t saved) { num_saved_tokens += saved; };
+    observer.on_forward = [&](const ForwardReport& report) { num_saved_tokens += report.num_tokens_saved; };
     Scorer scorer(options, observer);
     std::vector<std::thread> callers;
     for (int caller = 0; caller < kNumCallers; ++caller) {

@@ -37,7 +37,7 @@ class ScorerCacheTest : public ::testing::Test {
     cache_ = std::make_unique<LogProbCache>(
         LogProbCacheOptions{.folder = temp_.path().string(), .max_bytes = kMinStoreBytes}, cache_observer);
     ScorerObserver observer;
-    observer.on_tokens = [this](std::int64_t computed, std::int64_t) { computed_ += computed; };
+    observer.on_forward = [this](const ForwardReport& report) { computed_ += report.num_tokens; };
     observer.on_cached_tokens = [this](std::int64_t saved) { cached_ += saved; };
     ScorerOptions options;
     options.cache = cache_.get();

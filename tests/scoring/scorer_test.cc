@@ -38,9 +38,9 @@ class ScorerTest : public ::testing::Test {
 
   void Start(ScorerOptions options = {}) {
     ScorerObserver observer;
-    observer.on_tokens = [this](std::int64_t computed, std::int64_t saved) {
-      computed_ += computed;
-      saved_ += saved;
+    observer.on_forward = [this](const ForwardReport& report) {
+      computed_ += report.num_tokens;
+      saved_ += report.num_tokens_saved;
     };
     scorer_ = std::make_unique<Scorer>(std::move(options), std::move(observer));
   }
