@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "server/config/config.h"
 #include "server/rpc/unary_call.h"
 #include "server/util/field_error.h"
 
@@ -52,6 +53,14 @@ void LimitsToProto(const Limits& limits, v1::Limits& proto) {
   proto.set_max_batch_ms(limits.max_batch_ms);
 }
 
+// What every response of the service tells beside models.
+template <typename Response>
+void AddServer(const ServiceContext& context, Response& response) {
+  LimitsToProto(context.limits, *response.mutable_limits());
+  response.set_contract_version(v1::CONTRACT_VERSION_CURRENT);
+  response.set_server_version(kVersion);
+}
+
 }  // namespace
 
 grpc::ServerUnaryReactor* ModelService::ListModels(grpc::CallbackServerContext* rpc, const grpc::ByteBuffer* request,
@@ -60,7 +69,7 @@ grpc::ServerUnaryReactor* ModelService::ListModels(grpc::CallbackServerContext* 
     for (const HostedModel& model : context_.registry->models()) {
       ModelToProto(model, *context_.registry, *call.response().add_models());
     }
-    LimitsToProto(context_.limits, *call.response().mutable_limits());
+    AddServer(context_, call.response());
     call.Finish(absl::OkStatus());
   });
 }
@@ -74,7 +83,7 @@ grpc::ServerUnaryReactor* ModelService::GetModel(grpc::CallbackServerContext* rp
     const auto model = context_.registry->Find(call.request().name());
     if (!model.ok()) return call.Finish(UnderField("name", model.status()));
     ModelToProto(**model, *context_.registry, *call.response().mutable_model());
-    LimitsToProto(context_.limits, *call.response().mutable_limits());
+    AddServer(context_, call.response());
     call.Finish(absl::OkStatus());
   });
 }

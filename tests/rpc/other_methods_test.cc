@@ -308,6 +308,20 @@ TEST_F(OtherMethodsTest, ListsModelsAndLimits) {
   EXPECT_EQ(limits.max_batch_tokens(), 4096);
 }
 
+TEST_F(OtherMethodsTest, TellsTheVersionsOfContractAndServer) {
+  EXPECT_GE(v1::CONTRACT_VERSION_CURRENT, 1);  // 0 is what a server tells that does not know of versions
+  Start();
+  grpc::ClientContext context;
+  v1::ListModelsResponse list;
+  ASSERT_TRUE(models_->ListModels(&context, {}, &list).ok());
+  v1::GetModelResponse one;
+  ASSERT_TRUE(GetModel("policy", &one).ok());
+  EXPECT_EQ(list.contract_version(), v1::CONTRACT_VERSION_CURRENT);
+  EXPECT_EQ(one.contract_version(), v1::CONTRACT_VERSION_CURRENT);
+  EXPECT_EQ(list.server_version(), kVersion);
+  EXPECT_EQ(one.server_version(), kVersion);
+}
+
 TEST_F(OtherMethodsTest, GetsAModelByName) {
   Start();
   v1::GetModelResponse response;

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scores preference pairs on a prefscore server: log-probs, DPO losses, reports.
+
+    with prefscore.Client("127.0.0.1:50051") as client:
+        for result in client.score_pairs([prefscore.Pair(" Yes.", " No.", "Is it?")]):
+            print(result.policy_margin, result.objectives[0].loss)
+"""
+
+from .client import Client
+from .errors import (
+    Cancelled,
+    DeadlineExceeded,
+    FailedPrecondition,
+    FieldViolation,
+    Internal,
+    InvalidArgument,
+    MissingColumns,
+    MissingExtra,
+    NotFound,
+    PairError,
+    PrefscoreError,
+    ResourceExhausted,
+    TokenizerMismatch,
+    Unavailable,
+    VersionMismatch,
+)
+from .retry import RetryPolicy
+from .servers import Tls
+from .types import (
+    CachedLogProbs,
+    CacheMode,
+    CompletionResult,
+    Content,
+    Health,
+    KnownLogProbs,
+    Limits,
+    Message,
+    Model,
+    ModelIdentity,
+    ModelLogProb,
+    Objective,
+    ObjectiveInfo,
+    ObjectiveResult,
+    Pair,
+    PairLogProbs,
+    PairResult,
+    PairTokenIds,
+    PairTokenLogProbs,
+    ParameterInfo,
+    Priority,
+    PromptCompletions,
+    PromptResult,
+    ScoredPairs,
+    ScoringOptions,
+    ServerInfo,
+    TokenIds,
+    TokenizationNotes,
+    TruncationPolicy,
+    WeightedSum,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [name for name in dir() if name[0].isupper()]
