@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstdlib>
 #include <deque>
 #include <mutex>
@@ -13,7 +14,8 @@ namespace prefscore {
 namespace {
 
 constexpr std::size_t kMinKeptBytes = std::size_t{64} << 10;
-constexpr std::size_t kMaxKeptBytes = std::size_t{128} << 20;
+// A layer's matrices at 4,096 rows of a small model take 150 MB in turn: with less, each would find its own gone.
+constexpr std::size_t kMaxKeptBytes = std::size_t{256} << 20;
 constexpr std::size_t kHugePageBytes = std::size_t{2} << 20;
 
 struct Block {
@@ -33,9 +35,10 @@ KeptBlocks& Kept() {
   return *kept;
 }
 
-// A block is at least as large as asked for, in steps that let nearly equal sizes share one.
+// A block is at least as large as asked for, in eight steps to each doubling, so that batches of nearly equal size share
+// blocks. What is beyond the matrix is never touched.
 std::size_t BlockBytes(std::size_t num_bytes) {
-  const std::size_t step = num_bytes < kMinKeptBytes ? 64 : kMinKeptBytes;
+  const std::size_t step = num_bytes < kMinKeptBytes ? 64 : std::bit_floor(num_bytes) / 8;
   return std::max<std::size_t>((num_bytes + step - 1) / step * step, 64);
 }
 

@@ -8,7 +8,7 @@
 
 namespace prefscore {
 
-// 64-byte aligned memory. Large blocks that are given back are kept for the next taker, up to 128 MiB in the process: a
+// 64-byte aligned memory. Large blocks that are given back are kept for the next taker, up to 256 MiB in the process: a
 // forward pass takes the same few sizes again and again, and the system clears every fresh page that it hands out.
 // Throws std::bad_alloc. Thread-safe.
 void* TakeMemory(std::size_t num_bytes);
