@@ -6,6 +6,7 @@
             print(result.policy_margin, result.objectives[0].loss)
 """
 
+from .analysis import AnalysisOptions, Report, SweepGrid
 from .client import Client
 from .errors import (
     Cancelled,
