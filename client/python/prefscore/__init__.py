@@ -8,6 +8,7 @@
 
 from .analysis import AnalysisOptions, Report, SweepGrid
 from .client import Client
+from .dataset import DatasetSummary, score_dataset
 from .errors import (
     Cancelled,
     DeadlineExceeded,
@@ -63,4 +64,4 @@ from .types import (
 
 __version__ = "0.1.0"
 
-__all__ = [name for name in dir() if name[0].isupper()]
+__all__ = [name for name in dir() if name[0].isupper()] + ["score_dataset"]
