@@ -28,6 +28,7 @@ from .errors import (
 )
 from .retry import RetryPolicy
 from .servers import Tls
+from .stream import PairStream
 from .types import (
     CachedLogProbs,
     CacheMode,
