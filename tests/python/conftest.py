@@ -23,6 +23,10 @@ class FakeClock(Clock):
         self.sleeps.append(delay_s)
         self.time_s += delay_s
 
+    def wait(self, condition, delay_s):
+        condition.wait(0.001)
+        self.sleep(delay_s)
+
     async def async_sleep(self, delay_s):
         self.sleep(delay_s)
 

@@ -29,6 +29,7 @@ from .errors import (
 from .report import Report
 from .retry import RetryPolicy
 from .servers import Tls
+from .stream import PairStream
 from .types import (
     CachedLogProbs,
     CacheMode,

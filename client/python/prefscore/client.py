@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TypeVar
@@ -16,10 +17,12 @@ from . import analysis, calls, convert, unary
 from .analysis import AnalysisOptions
 from .calls import Method, Request, Response
 from .core import ClientCore, can_start_over, check_iterable
-from .errors import PrefscoreError, from_rpc_error
+from .errors import FailedPrecondition, PrefscoreError, from_rpc_error
 from .report import Report
 from .retry import NO_RETRIES, RetryPolicy
 from .servers import HANDSHAKE_TIMEOUT_S, Attempts, ChannelSettings, Server
+from .stream import PairStream, StreamRun
+from .stream_state import StreamState, options_message
 from .types import (
     CacheMode,
     Health,
@@ -27,7 +30,6 @@ from .types import (
     ObjectiveInfo,
     Pair,
     PairLogProbs,
-    PairResult,
     Priority,
     PromptCompletions,
     PromptResult,
@@ -60,6 +62,7 @@ class Client(ClientCore):
 
     def _open(self) -> None:
         self._channels = {server: _open_channel(server, self._settings) for server in self._servers.all}
+        self._streams: weakref.WeakSet[StreamRun] = weakref.WeakSet()
         self._handshake_locks = {server: threading.Lock() for server in self._servers.all}
 
     def __enter__(self) -> Client:
@@ -75,6 +78,8 @@ class Client(ClientCore):
         if self._is_closed or os.getpid() != self._pid:
             return
         self._is_closed = True
+        for stream in list(self._streams):
+            stream.fail(FailedPrecondition("this Client was closed while the stream was under way"))
         for channel in self._channels.values():
             channel.close()
 
@@ -86,40 +91,29 @@ class Client(ClientCore):
 
     def stream_pairs(
         self, pairs: Iterable[Pair], options: ScoringOptions = ScoringOptions(), *, in_order: bool = False
-    ) -> Iterator[PairResult]:
-        """Scores any number of pairs, a bounded number of them under way."""
-        first = scoring_pb2.StreamScorePairsRequest(options=convert.options_to_proto(options))
-        window = threading.Semaphore(self._max_in_flight_pairs)
+    ) -> PairStream:
+        """Scores any number of pairs: each pair's result exactly once, `PairResult.index` its position in `pairs`.
 
-        def requests() -> Iterator[scoring_pb2.StreamScorePairsRequest]:
-            yield first
-            for idx, pair in enumerate(pairs):
-                window.acquire()
-                yield scoring_pb2.StreamScorePairsRequest(pair=convert.pair_to_proto(pair, f"pairs[{idx}]"))
+        Results come as they finish, or in the order of the pairs. A pair that is at fault has a result with an `error`;
+        nothing is raised for it. Scoring starts at once. `pairs` is read on another thread, no further ahead than the
+        client's `max_in_flight_pairs` and `max_in_flight_bytes`; what it raises is raised by the iterator, which ends.
 
-        server = self._servers.pick()
-        self._shake_hands(server, 20)
-        method = calls.STREAM_SCORE_PAIRS
-        stream = self._channels[server].stream_stream(
-            method.path, request_serializer=method.request.SerializeToString, response_deserializer=method.response.FromString
-        )(requests(), metadata=self._metadata)
-        held: dict[int, PairResult] = {}
-        next_index = 0
-        try:
-            for response in stream:
-                window.release()
-                result = convert.result_from_proto(response.result)
-                if not in_order:
-                    yield result
-                    continue
-                held[result.index] = result
-                while next_index in held:
-                    yield held.pop(next_index)
-                    next_index += 1
-        except grpc.RpcError as error:
-            raise from_rpc_error(error, server.address) from None
-        finally:
-            stream.cancel()
+        With several servers each pair goes to the least busy one. A server or connection that is lost is called again,
+        as the client's `retry` says, and pairs without a result are sent again, also to other servers. Where models or
+        tokenizer are then others than before, the stream ends with FailedPrecondition.
+        """
+        self._check_usable()
+        check_iterable(pairs)
+        first = options_message(convert.options_to_proto(options))
+        state = StreamState(
+            self._servers, self._retry, self._clock, self._max_in_flight_pairs, self._max_in_flight_bytes, in_order
+        )
+        run = StreamRun(
+            state, pairs, first, self._clock, lambda server: self._shake_hands(server, HANDSHAKE_TIMEOUT_S),
+            self._open_stream,
+        )  # fmt: skip
+        self._streams.add(run)
+        return PairStream(run, self._check_fork)
 
     def score_completions(
         self,
@@ -246,6 +240,14 @@ class Client(ClientCore):
             raise from_rpc_error(call, server.address) from error
         finally:
             call.cancel()
+
+    def _open_stream(
+        self, server: Server, requests: Iterator[bytes]
+    ) -> grpc.CallIterator[scoring_pb2.StreamScorePairsResponse]:
+        method = calls.STREAM_SCORE_PAIRS
+        return self._channels[server].stream_stream(method.path, None, method.response.FromString)(
+            requests, metadata=self._metadata
+        )
 
     def _call(
         self, server: Server, method: Method[Request, Response], request: Request, timeout_s: float | None

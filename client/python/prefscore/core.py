@@ -52,9 +52,12 @@ class ClientCore:
         return Attempts(self._servers, retry, self._clock, self._timeout_s if timeout_s is None else timeout_s)
 
     def _check_usable(self) -> None:
-        name = type(self).__name__
+        self._check_fork()
         if self._is_closed:
-            raise FailedPrecondition(f"this {name} is closed")
+            raise FailedPrecondition(f"this {type(self).__name__} is closed")
+
+    def _check_fork(self) -> None:
+        name = type(self).__name__
         if os.getpid() != self._pid:
             raise FailedPrecondition(
                 f"this {name} was made in process {self._pid} and is used in its fork {os.getpid()}: gRPC connections "
