@@ -6,7 +6,7 @@
             print(result.policy_margin, result.objectives[0].loss)
 """
 
-from .analysis import AnalysisOptions, Report, SweepGrid
+from .analysis import AnalysisOptions, SweepGrid
 from .client import Client
 from .dataset import DatasetSummary, score_dataset
 from .errors import (
@@ -26,6 +26,7 @@ from .errors import (
     Unavailable,
     VersionMismatch,
 )
+from .report import Report
 from .retry import RetryPolicy
 from .servers import Tls
 from .stream import PairStream

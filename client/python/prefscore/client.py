@@ -14,10 +14,11 @@ import grpc
 from google.protobuf import wrappers_pb2
 
 from . import analysis, calls, convert, unary
-from .analysis import AnalysisOptions, Report
+from .analysis import AnalysisOptions
 from .calls import Method, Request, Response
 from .core import ClientCore, can_start_over, check_iterable
 from .errors import FailedPrecondition, PrefscoreError, from_rpc_error
+from .report import Report
 from .retry import NO_RETRIES, RetryPolicy
 from .servers import HANDSHAKE_TIMEOUT_S, Attempts, ChannelSettings, Server
 from .stream import PairStream, StreamRun
@@ -231,7 +232,8 @@ class Client(ClientCore):
         ).future(requests(), metadata=self._metadata)
         is_calling.set()
         try:
-            return Report(call.result().report)
+            response = call.result()
+            return Report(response.report, response.html)
         except (grpc.RpcError, grpc.FutureCancelledError) as error:
             if faults:
                 raise faults[0] from None
