@@ -8,7 +8,7 @@
 
 from .aio import AsyncClient
 from .aio_stream import AsyncPairStream
-from .analysis import AnalysisOptions, Report, SweepGrid
+from .analysis import AnalysisOptions, SweepGrid
 from .client import Client
 from .dataset import DatasetSummary, score_dataset
 from .errors import (
@@ -28,6 +28,7 @@ from .errors import (
     Unavailable,
     VersionMismatch,
 )
+from .report import Report
 from .retry import RetryPolicy
 from .servers import Tls
 from .stream import PairStream

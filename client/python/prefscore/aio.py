@@ -14,11 +14,12 @@ from google.protobuf import wrappers_pb2
 
 from . import calls, convert, unary
 from .aio_stream import AsyncPairStream, on_thread, run_on_thread
-from .analysis import AnalysisOptions, Report
+from .analysis import AnalysisOptions
 from .calls import Method, Request, Response
 from .client import Client
 from .core import ClientCore
 from .errors import FailedPrecondition, PrefscoreError, from_rpc_error
+from .report import Report
 from .retry import NO_RETRIES
 from .servers import Attempts, Server
 from .types import (

@@ -13,10 +13,11 @@ import grpc
 from google.protobuf import wrappers_pb2
 
 from . import analysis, calls, convert, unary
-from .analysis import AnalysisOptions, Report
+from .analysis import AnalysisOptions
 from .calls import Method, Request, Response
 from .core import ClientCore, can_start_over, check_iterable
 from .errors import PrefscoreError, from_rpc_error
+from .report import Report
 from .retry import NO_RETRIES, RetryPolicy
 from .servers import HANDSHAKE_TIMEOUT_S, Attempts, ChannelSettings, Server
 from .stream import PairStream, StreamRun
@@ -242,9 +243,9 @@ class Client(ClientCore):
         is_calling.set()
         on_call(call)
         try:
-            report = Report(call.result().report)
+            response = call.result()
             self._servers.answered(server)
-            return report
+            return Report(response.report, response.html)
         except (grpc.RpcError, grpc.FutureCancelledError) as error:
             if faults:
                 raise faults[0] from None
