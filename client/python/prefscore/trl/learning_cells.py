@@ -11,9 +11,10 @@ from torch.utils.data import DataLoader
 from transformers import TrainerCallback
 from trl import DPOTrainer
 
-from ..analysis import AnalysisOptions, Report, SweepGrid
+from ..analysis import AnalysisOptions, SweepGrid
 from ..client import Client
 from ..errors import InvalidArgument
+from ..report import Report
 from ..types import KnownLogProbs, Objective, PairLogProbs, ScoringOptions, WeightedSum
 from ..v1 import diagnostics_pb2 as pb
 from .reference import RemoteReference

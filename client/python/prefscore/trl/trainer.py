@@ -83,7 +83,7 @@ class RemoteReferenceDPOTrainer(DPOTrainer):  # type: ignore[misc]
         if self._objective is not None:
             self.beta, gamma = self._objective.beta, self._objective.gamma
         self.gamma = self.beta if gamma is None else gamma
-        self.requested_objective = Objective("sigmoid", self.beta, self.gamma)
+        self.requested_objective: Objective | WeightedSum = Objective("sigmoid", self.beta, self.gamma)
         if self._objective is not None:
             self.requested_objective = self._objective.request
         check_tokenizer(self.reference, self._tokenizer)
