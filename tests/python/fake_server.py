@@ -40,6 +40,7 @@ class Step:
 
     after_pairs, after_results: of a stream, the fault waits until so many pairs are read and results are written.
     details: messages of google.rpc that the status carries, such as `retry_info(0.5)`.
+    code OK: a stream ends too early, as if all were well.
     release: the call waits for it first (for at most 30 s).
     """
 
@@ -96,6 +97,7 @@ class FakeServer:
     requests: every unary request, streams' pairs one by one in `pairs`.
     shuffle: a stream's results leave in blocks of so many, each block shuffled.
     bad_ids: pairs and prompts with these ids fail, with INVALID_ARGUMENT.
+    refused_ids: of pairs of streams; the result of each says once that the server stops.
     """
 
     digests: dict[str, str] = field(default_factory=lambda: {"policy": "p" * 64, "reference": "r" * 64})
@@ -108,6 +110,7 @@ class FakeServer:
     shuffle: int = 1
     result_delay_s: float = 0.0
     bad_ids: frozenset[str] = frozenset()
+    refused_ids: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.script: dict[str, list[Step]] = defaultdict(list)
@@ -186,6 +189,10 @@ class FakeServer:
         self, pair: scoring_pb2.PreferencePair, index: int, options: scoring_pb2.ScoringOptions
     ) -> scoring_pb2.PairResult:
         result = scoring_pb2.PairResult(id=pair.id, index=index, labels=dict(pair.labels))
+        if pair.id in self.refused_ids:
+            self.refused_ids.remove(pair.id)
+            result.status.CopyFrom(make_status(Code.UNAVAILABLE, "the server is shutting down"))
+            return result
         if pair.id in self.bad_ids:
             violation = error_details_pb2.BadRequest.FieldViolation(field="pair.chosen", description="is bad")
             bad = error_details_pb2.BadRequest(field_violations=[violation])
@@ -237,29 +244,36 @@ class _Scoring(scoring_pb2_grpc.ScoringServiceServicer):
         num_read = num_sent = 0
         chance = random.Random(len(fake.pairs))
 
-        def leave(all_of_them: bool) -> Iterator[scoring_pb2.StreamScorePairsResponse]:
-            nonlocal num_sent
-            if len(held) < fake.shuffle and not all_of_them:
-                return
-            chance.shuffle(held)
-            while held:
-                if step.code is not None and num_sent >= step.after_results and num_read >= step.after_pairs:
-                    step.run(context)
-                if fake.result_delay_s:
-                    time.sleep(fake.result_delay_s)
-                yield scoring_pb2.StreamScorePairsResponse(result=held.pop())
-                num_sent += 1
+        def is_due() -> bool:
+            return step.code is not None and num_read >= step.after_pairs and num_sent >= step.after_results
 
-        for request in requests:
-            with fake.lock:
-                fake.pairs.append(request.pair)
-            held.append(fake.result(request.pair, num_read, options))
-            num_read += 1
-            yield from leave(all_of_them=False)
-            if step.code is not None and num_read >= step.after_pairs and num_sent >= step.after_results:
-                step.run(context)
-        yield from leave(all_of_them=True)
-        step.run(context)
+        def results() -> Iterator[scoring_pb2.PairResult]:
+            nonlocal num_read
+            for request in requests:
+                with fake.lock:
+                    fake.pairs.append(request.pair)
+                held.append(fake.result(request.pair, num_read, options))
+                num_read += 1
+                if len(held) == fake.shuffle:
+                    chance.shuffle(held)
+                    while held:
+                        yield held.pop()
+                elif is_due():
+                    return
+            while held:
+                yield held.pop(chance.randrange(len(held)))
+
+        for result in results():
+            if is_due():
+                break
+            if fake.result_delay_s:
+                time.sleep(fake.result_delay_s)
+            yield scoring_pb2.StreamScorePairsResponse(result=result)
+            num_sent += 1
+            if is_due():
+                break
+        if step.code is not Code.OK:
+            step.run(context)
 
     def ScoreCompletions(self, request, context):
         fake = self._fake
