@@ -6,6 +6,8 @@
             print(result.policy_margin, result.objectives[0].loss)
 """
 
+from .aio import AsyncClient
+from .aio_stream import AsyncPairStream
 from .analysis import AnalysisOptions, SweepGrid
 from .client import Client
 from .dataset import DatasetSummary, score_dataset
