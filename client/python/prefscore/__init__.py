@@ -10,6 +10,7 @@ from .aio import AsyncClient
 from .aio_stream import AsyncPairStream
 from .analysis import AnalysisOptions, SweepGrid
 from .client import Client
+from .columns import EvaluatedColumns, LogProbColumns, ObjectiveColumns
 from .dataset import DatasetSummary, score_dataset
 from .errors import (
     Cancelled,

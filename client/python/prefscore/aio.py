@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import grpc.aio
 from google.protobuf import wrappers_pb2
@@ -17,6 +18,7 @@ from .aio_stream import AsyncPairStream, on_thread, run_on_thread
 from .analysis import AnalysisOptions
 from .calls import Method, Request, Response
 from .client import Client
+from .columns import EvaluatedColumns, LogProbColumns
 from .core import ClientCore
 from .errors import FailedPrecondition, PrefscoreError, from_rpc_error
 from .report import Report
@@ -140,15 +142,38 @@ class AsyncClient(ClientCore):
             timeout_s,
         )  # fmt: skip
 
+    @overload
     async def evaluate_objectives(
         self,
         pairs: Iterable[PairLogProbs],
         objectives: Sequence[Objective | WeightedSum | str] = (),
         *,
         timeout_s: float | None = None,
-    ) -> ScoredPairs:
+    ) -> ScoredPairs: ...
+    @overload
+    async def evaluate_objectives(
+        self,
+        pairs: LogProbColumns,
+        objectives: Sequence[Objective | WeightedSum | str] = (),
+        *,
+        timeout_s: float | None = None,
+    ) -> EvaluatedColumns: ...
+    async def evaluate_objectives(
+        self,
+        pairs: Iterable[PairLogProbs] | LogProbColumns,
+        objectives: Sequence[Objective | WeightedSum | str] = (),
+        *,
+        timeout_s: float | None = None,
+    ) -> ScoredPairs | EvaluatedColumns:
         """See `Client.evaluate_objectives`."""
-        return await self._ask(unary.evaluate_objectives(pairs, objectives), timeout_s)
+        if not isinstance(pairs, LogProbColumns):
+            return await self._ask(unary.evaluate_objectives(pairs, objectives), timeout_s)
+        self._enter_loop()
+        timeout_s = self._timeout_s if timeout_s is None else timeout_s
+        is_cancelled = threading.Event()
+        return await run_on_thread(
+            lambda: self._threaded._evaluate_columns(pairs, objectives, timeout_s, is_cancelled), is_cancelled.set
+        )
 
     async def analyze(
         self,

@@ -7,16 +7,17 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import grpc
 from google.protobuf import wrappers_pb2
 
-from . import analysis, calls, convert, unary
+from . import analysis, calls, columns, convert, unary
 from .analysis import AnalysisOptions
 from .calls import Method, Request, Response
+from .columns import Chunks, EvaluatedColumns, LogProbColumns
 from .core import ClientCore, can_start_over, check_iterable
-from .errors import PrefscoreError, from_rpc_error
+from .errors import Cancelled, PrefscoreError, from_rpc_error
 from .report import Report
 from .retry import NO_RETRIES, RetryPolicy
 from .servers import HANDSHAKE_TIMEOUT_S, Attempts, ChannelSettings, Server
@@ -143,15 +144,61 @@ class Client(ClientCore):
             timeout_s,
         )  # fmt: skip
 
+    @overload
     def evaluate_objectives(
         self,
         pairs: Iterable[PairLogProbs],
         objectives: Sequence[Objective | WeightedSum | str] = (),
         *,
         timeout_s: float | None = None,
-    ) -> ScoredPairs:
-        """Objectives of pairs whose log-probs are known. Runs no model."""
-        return self._ask(unary.evaluate_objectives(pairs, objectives), timeout_s)
+    ) -> ScoredPairs: ...
+    @overload
+    def evaluate_objectives(
+        self,
+        pairs: LogProbColumns,
+        objectives: Sequence[Objective | WeightedSum | str] = (),
+        *,
+        timeout_s: float | None = None,
+    ) -> EvaluatedColumns: ...
+    def evaluate_objectives(
+        self,
+        pairs: Iterable[PairLogProbs] | LogProbColumns,
+        objectives: Sequence[Objective | WeightedSum | str] = (),
+        *,
+        timeout_s: float | None = None,
+    ) -> ScoredPairs | EvaluatedColumns:
+        """Objectives of pairs whose log-probs are known. Runs no model.
+
+        pairs: at most `Limits.max_pairs_per_request` of them; or any number as `LogProbColumns`, which is much faster:
+            then the results are columns, too. Objectives that depend on all pairs of a call (aot, beta_dpo, ...) are
+            refused where one call cannot carry all pairs.
+        """
+        if not isinstance(pairs, LogProbColumns):
+            return self._ask(unary.evaluate_objectives(pairs, objectives), timeout_s)
+        return self._evaluate_columns(pairs, objectives, timeout_s, threading.Event())
+
+    def _evaluate_columns(
+        self,
+        pairs: LogProbColumns,
+        objectives: Sequence[Objective | WeightedSum | str],
+        timeout_s: float | None,
+        is_cancelled: threading.Event,
+    ) -> EvaluatedColumns:
+        """Once `is_cancelled` is set, no further calls are made."""
+        protos = convert.objectives_to_proto(objectives)
+        attempts = self._attempts(timeout_s, self._retry)
+
+        def ask(request: scoring_pb2.EvaluateObjectivesRequest) -> scoring_pb2.EvaluateObjectivesResponse:
+            if is_cancelled.is_set():
+                raise Cancelled("the call was cancelled")
+            call = unary.Call(calls.EVALUATE_OBJECTIVES, request, lambda response: response)
+            return self._ask(call, attempts.remaining_s())
+
+        info = self._attempt(attempts, lambda server: self._shake_hands(server, attempts.handshake_timeout_s()))
+        chunks = Chunks(pairs, protos, info.limits)
+        if chunks.num_pairs > chunks.pairs_per_call:
+            chunks.check_no_batch_objective(self.objectives(timeout_s=attempts.remaining_s()))
+        return columns.evaluate(chunks, protos, ask)
 
     def analyze(self, pairs: Iterable[Pair | PairLogProbs], options: AnalysisOptions = AnalysisOptions()) -> Report:
         """One report on any number of pairs: `Pair` is scored on the way, `PairLogProbs` is known already.
