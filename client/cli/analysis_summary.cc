@@ -6,8 +6,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "client/cli/report_html/number_text.h"
 #include "client/cli/text_width.h"
+#include "server/report_html/number_text.h"
 
 namespace prefscore::cli {
 namespace {
@@ -16,6 +16,11 @@ constexpr std::size_t kColumns = 100;
 constexpr std::size_t kLines = 24;
 constexpr std::size_t kMostNameWidth = 32;            // of an objective or a slice
 constexpr std::uint64_t kMostWrittenOut = 9'999'999;  // counts above are shortened, for the learning table's width
+
+using report_html::CountOf;
+using report_html::CountText;
+using report_html::NumberText;
+using report_html::ShortNumberText;
 
 using Lines = std::vector<std::string>;
 

@@ -14,7 +14,7 @@
 #include "client/cli/message_json.h"
 #include "client/cli/pair_rows.h"
 #include "client/cli/progress.h"
-#include "client/cli/report_html/report_html.h"
+#include "server/report_html/report_html.h"
 #include "server/util/status_macros.h"
 
 namespace prefscore::cli {
@@ -83,8 +83,9 @@ absl::StatusOr<v1::AnalysisReport> Analyze(const AnalyzeOptions& options) {
 absl::Status AnalyzeAndWrite(const AnalyzeOptions& options) {
   ASSIGN_OR_RETURN(const v1::AnalysisReport report, Analyze(options));
   if (!options.html.empty()) {
-    RETURN_IF_ERROR(WriteFile(options.html, ReportHtml(report, {.generated_from = absl::StrCat(
-                                                                    "prefscore analyze --input ", options.input)})));
+    const std::string page = report_html::ReportHtml(
+        report, {.generated_from = absl::StrCat("prefscore analyze --input ", options.input)});
+    RETURN_IF_ERROR(WriteFile(options.html, page));
   }
   if (!options.json.empty()) {
     RETURN_IF_ERROR(WriteFile(options.json, MessageToJson(report, JsonLayout::kIndented)));

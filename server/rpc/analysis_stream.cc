@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "server/messages/pair_messages.h"
+#include "server/report_html/report_html.h"
 #include "server/rpc/outcome_status.h"
 #include "server/rpc/resolve_options.h"
 #include "server/rpc/status_map.h"
@@ -88,7 +89,10 @@ void AnalysisStream::HandleMessage() {
   v1::AnalyzePairsRequest request;
   InvalidText invalid_text;
   absl::Status status = ParseRequest(read_buffer_, request, invalid_text);
-  if (status.ok() && request.has_options()) status = HandleOptions(request.options(), invalid_text);
+  if (status.ok() && request.has_options()) {
+    status = HandleOptions(request.options(), invalid_text);
+    returns_html_ = request.return_html();
+  }
   if (status.ok() && analyzer_ == nullptr) {
     status = FieldError("options", "are missing; the first message of a stream carries them");
   }
@@ -216,6 +220,7 @@ void AnalysisStream::SendReport() {
     v1::AnalyzePairsResponse response;
     *response.mutable_report() =
         ReportToProto(analyzer_->MakeReport(), analyzer_->options(), scoring_, policies_, references_);
+    if (returns_html_) response.set_html(report_html::ReportHtml(response.report(), {}));
     *response_ = Serialize(response);
   }
   End(status);

@@ -94,6 +94,7 @@ class AnalysisStream final : public grpc::ServerReadReactor<grpc::ByteBuffer> {
   v1::ScoringOptions scoring_;
   std::optional<PairOptions> pair_options_;
   Priority priority_ = Priority::kBulk;
+  bool returns_html_ = false;
   std::unique_ptr<Analyzer> analyzer_;
   DigestSet policies_;
   DigestSet references_;

@@ -28,6 +28,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 import inputs
 import server_process
+from prefscore.v1 import scoring_pb2, scoring_pb2_grpc
 
 GHZ = "github.com/bojand/ghz/cmd/ghz@v0.121.0"
 PAIRS_PER_CALL = 16
@@ -141,24 +142,23 @@ class Api:
     cycles = itertools.count()  # of all streams together
 
     def __init__(self, server):
-        self.scoring, scoring_grpc = server_process.import_stubs()
         self.channel = grpc.insecure_channel(server.address)
-        self.stub = scoring_grpc.ScoringServiceStub(self.channel)
+        self.stub = scoring_pb2_grpc.ScoringServiceStub(self.channel)
 
     def request(self, rows, name):
-        content = lambda text: self.scoring.Content(text=text)
-        return self.scoring.ScorePairsRequest(pairs=[
-            self.scoring.PreferencePair(id=f"{name}-{idx}", prompt=content(f"{name} {row['prompt']}"),
+        content = lambda text: scoring_pb2.Content(text=text)
+        return scoring_pb2.ScorePairsRequest(pairs=[
+            scoring_pb2.PreferencePair(id=f"{name}-{idx}", prompt=content(f"{name} {row['prompt']}"),
                                         chosen=content(row["chosen"]), rejected=content(row["rejected"]))
             for idx, row in enumerate(rows)])  # fmt: skip
 
     def stream(self, rows, until):
         """Streams rows over and over until the event is set."""
         def messages():
-            yield self.scoring.StreamScorePairsRequest(options=self.scoring.ScoringOptions())
+            yield scoring_pb2.StreamScorePairsRequest(options=scoring_pb2.ScoringOptions())
             while not until.is_set():
                 for pair in self.request(rows, f"bulk {next(self.cycles)}").pairs:
-                    yield self.scoring.StreamScorePairsRequest(pair=pair)
+                    yield scoring_pb2.StreamScorePairsRequest(pair=pair)
         call = self.stub.StreamScorePairs(messages())
         for _ in call:
             if until.is_set():

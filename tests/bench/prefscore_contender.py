@@ -8,20 +8,21 @@ import grpc
 
 import inputs
 import server_process
+from prefscore.v1 import scoring_pb2, scoring_pb2_grpc
 
 NO_CACHE = "nothing cached"
 REFERENCE_CACHED = "reference log-probs cached"
 
 
-def _request(scoring, args, pairs):
+def _request(args, pairs):
     def content(text, ids):
         if inputs.SHAPES[args.shape].has_tokenizer:
-            return scoring.Content(text=text)
-        return scoring.Content(token_ids=scoring.TokenIds(ids=ids))
+            return scoring_pb2.Content(text=text)
+        return scoring_pb2.Content(token_ids=scoring_pb2.TokenIds(ids=ids))
 
-    return scoring.ScorePairsRequest(
+    return scoring_pb2.ScorePairsRequest(
         pairs=[
-            scoring.PreferencePair(
+            scoring_pb2.PreferencePair(
                 prompt=content(pair.prompt, pair.prompt_ids),
                 chosen=content(pair.chosen, pair.chosen_ids),
                 rejected=content(pair.rejected, pair.rejected_ids),
@@ -33,8 +34,7 @@ def _request(scoring, args, pairs):
 
 @contextlib.contextmanager
 def serving(args, pairs, what_is_cached):
-    scoring, scoring_grpc = server_process.import_stubs()
-    request = _request(scoring, args, pairs)
+    request = _request(args, pairs)
     flags = ["--dtype", args.dtype, "--threads", args.threads]
     for role in inputs.MODEL_SEEDS:
         flags += ["--model", f"{role}={inputs.model_folder(args.shape, role)}"]
@@ -43,7 +43,7 @@ def serving(args, pairs, what_is_cached):
         with contextlib.ExitStack() as stack:
             server = stack.enter_context(server_process.serving(args.build_dir, *flags))
             channel = stack.enter_context(grpc.insecure_channel(server.address))
-            stub = scoring_grpc.ScoringServiceStub(channel)
+            stub = scoring_pb2_grpc.ScoringServiceStub(channel)
 
             def score():
                 results = stub.ScorePairs(request, timeout=600).results
@@ -56,5 +56,5 @@ def serving(args, pairs, what_is_cached):
                     for r in results
                 ]
 
-            first = stub.ScorePairs(scoring.ScorePairsRequest(pairs=request.pairs[:1]), timeout=600).results[0]
+            first = stub.ScorePairs(scoring_pb2.ScorePairsRequest(pairs=request.pairs[:1]), timeout=600).results[0]
             yield f"prefscore-server over gRPC, {first.numerics_mode}, {what_is_cached}", score, server.pid

@@ -1,36 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A prefscore-server in a process of its own, and the Python stubs to speak to it."""
+"""A prefscore-server in a process of its own."""
 
 import contextlib
-import importlib
 import os
 import pathlib
 import re
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
-
-import inputs
-
-
-def import_stubs():
-    """(scoring_pb2, scoring_pb2_grpc) of prefscore.v1."""
-    import grpc_tools
-    from grpc_tools import protoc
-
-    well_known = pathlib.Path(grpc_tools.__file__).parent / "_proto"
-    folder = inputs.CACHE / "stubs"
-    folder.mkdir(parents=True, exist_ok=True)
-    code = protoc.main([
-        "protoc", f"-I{inputs.REPO / 'proto'}", f"-I{sysconfig.get_paths()['purelib']}", f"-I{well_known}",
-        f"--python_out={folder}", f"--grpc_python_out={folder}", "prefscore/v1/scoring.proto",
-    ])  # fmt: skip
-    assert code == 0, "protoc failed"
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
-    return importlib.import_module("prefscore.v1.scoring_pb2"), importlib.import_module("prefscore.v1.scoring_pb2_grpc")
 
 
 class Server:

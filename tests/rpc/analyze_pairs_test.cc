@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "prefscore/v1/diagnostics.grpc.pb.h"
+#include "server/report_html/report_html.h"
 #include "tests/rpc/rpc_test_base.h"
 
 namespace prefscore {
@@ -36,18 +37,22 @@ class AnalyzePairsTest : public RpcTestBase {
 
   // Sends the messages and reads the answer. A write that fails is no failure here: the status tells.
   grpc::Status Analyze(const std::vector<Request>& requests, v1::AnalysisReport* report = nullptr) {
+    v1::AnalyzePairsResponse response;
+    const grpc::Status status = Answer(requests, response);
+    if (report != nullptr) *report = response.report();
+    return status;
+  }
+
+  grpc::Status Answer(const std::vector<Request>& requests, v1::AnalyzePairsResponse& response) {
     auto stub = v1::DiagnosticsService::NewStub(channel_);
     grpc::ClientContext context;
     context.set_deadline(absl::ToChronoTime(absl::Now() + absl::Seconds(30)));
-    v1::AnalyzePairsResponse response;
     auto writer = stub->AnalyzePairs(&context, &response);
     for (const Request& request : requests) {
       if (!writer->Write(request)) break;
     }
     writer->WritesDone();
-    const grpc::Status status = writer->Finish();
-    if (report != nullptr) *report = response.report();
-    return status;
+    return writer->Finish();
   }
 
   void ExpectFault(const std::vector<Request>& requests, const std::string& field, const std::string& part) {
@@ -90,6 +95,22 @@ TEST_F(AnalyzePairsTest, ScoredAndKnownPairsGiveOneReport) {
   WaitUntil("the call is counted", [&] {
     return MetricValue("prefscore_requests_total", {{"method", "AnalyzePairs"}, {"code", "OK"}}) == 1;
   });
+}
+
+TEST_F(AnalyzePairsTest, ThePageIsDrawnWhereItIsAskedFor) {
+  Start();
+  Request request = WithOptions();
+  *request.add_logps() = LogProbs(-2, -1, -4, -3, "<known>");
+  Request more;
+  *more.add_logps() = LogProbs(-1, -2, -4, -3);
+  v1::AnalyzePairsResponse plain, drawn;
+  ASSERT_TRUE(Answer({request, more}, plain).ok());
+  request.set_return_html(true);
+  ASSERT_TRUE(Answer({request, more}, drawn).ok());
+  EXPECT_EQ(plain.html(), "");
+  EXPECT_EQ(plain.report().SerializeAsString(), drawn.report().SerializeAsString());
+  EXPECT_EQ(drawn.html(), report_html::ReportHtml(drawn.report(), {}));
+  EXPECT_THAT(drawn.html(), HasSubstr("&lt;known&gt;"));
 }
 
 TEST_F(AnalyzePairsTest, NothingToAnalyseIsAnEmptyReport) {

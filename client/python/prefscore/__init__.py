@@ -6,7 +6,9 @@
             print(result.policy_margin, result.objectives[0].loss)
 """
 
+from .analysis import AnalysisOptions, Report, SweepGrid
 from .client import Client
+from .dataset import DatasetSummary, score_dataset
 from .errors import (
     Cancelled,
     DeadlineExceeded,
@@ -26,6 +28,7 @@ from .errors import (
 )
 from .retry import RetryPolicy
 from .servers import Tls
+from .stream import PairStream
 from .types import (
     CachedLogProbs,
     CacheMode,
@@ -61,4 +64,4 @@ from .types import (
 
 __version__ = "0.1.0"
 
-__all__ = [name for name in dir() if name[0].isupper()]
+__all__ = [name for name in dir() if name[0].isupper()] + ["score_dataset"]

@@ -6,35 +6,45 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
+from typing import TypeVar
 
 import grpc
 from google.protobuf import wrappers_pb2
 
-from . import calls, convert
+from . import analysis, calls, convert, unary
+from .analysis import AnalysisOptions, Report
 from .calls import Method, Request, Response
-from .errors import PrefscoreError, from_rpc_error
-from .retry import NO_RETRIES, Clock, RetryPolicy
-from .servers import Attempts, ChannelSettings, Server, Servers, Tls, check_addresses, check_usable
+from .core import ClientCore, can_start_over, check_iterable
+from .errors import FailedPrecondition, PrefscoreError, from_rpc_error
+from .retry import NO_RETRIES, RetryPolicy
+from .servers import HANDSHAKE_TIMEOUT_S, Attempts, ChannelSettings, Server
+from .stream import PairStream, StreamRun
+from .stream_state import StreamState, options_message
 from .types import (
+    CacheMode,
     Health,
     Objective,
     ObjectiveInfo,
     Pair,
     PairLogProbs,
-    PairResult,
+    Priority,
+    PromptCompletions,
+    PromptResult,
     ScoredPairs,
     ScoringOptions,
     ServerInfo,
+    TruncationPolicy,
     WeightedSum,
 )
-from .v1 import models_pb2, scoring_pb2
+from .unary import Answer
+from .v1 import diagnostics_pb2, models_pb2, scoring_pb2
 
-_GONE = (grpc.ChannelConnectivity.IDLE, grpc.ChannelConnectivity.TRANSIENT_FAILURE)
+Value = TypeVar("Value")
 
 
-class Client:
+class Client(ClientCore):
     """A client of one prefscore server, or of many that host the same models. Thread-safe; a context manager.
 
     servers: "HOST:PORT", or several of them: each call goes to the least busy one.
@@ -49,31 +59,9 @@ class Client:
     form, and from each method what `prefscore.PrefscoreError` lists.
     """
 
-    def __init__(
-        self,
-        servers: str | Sequence[str],
-        *,
-        tls: Tls | None = None,
-        token: str | None = None,
-        timeout_s: float | None = None,
-        retry: RetryPolicy = RetryPolicy(),
-        max_in_flight_pairs: int = 256,
-        max_in_flight_bytes: int = 32 << 20,
-        _clock: Clock | None = None,
-    ) -> None:
-        addresses = check_addresses(servers)
-        settings = ChannelSettings(tls, token)
-        settings.check(addresses)
-        self._clock = _clock or Clock()
-        self._timeout_s = timeout_s
-        self._retry = retry
-        self._max_in_flight_pairs = max_in_flight_pairs
-        self._max_in_flight_bytes = max_in_flight_bytes
-        self._metadata = settings.metadata()
-        self._servers = Servers(addresses, self._clock)
-        self._pid = os.getpid()
-        self._is_closed = False
-        self._channels = {server: _open_channel(server, settings) for server in self._servers.all}
+    def _open(self) -> None:
+        self._channels = {server: _open_channel(server, self._settings) for server in self._servers.all}
+        self._streams: weakref.WeakSet[StreamRun] = weakref.WeakSet()
         self._handshake_locks = {server: threading.Lock() for server in self._servers.all}
 
     def __enter__(self) -> Client:
@@ -89,59 +77,71 @@ class Client:
         if self._is_closed or os.getpid() != self._pid:
             return
         self._is_closed = True
+        for stream in list(self._streams):
+            stream.fail(FailedPrecondition("this Client was closed while the stream was under way"))
         for channel in self._channels.values():
             channel.close()
 
     def score_pairs(
         self, pairs: Iterable[Pair], options: ScoringOptions = ScoringOptions(), *, timeout_s: float | None = None
     ) -> ScoredPairs:
-        """Scores pairs: one result per pair, in the same order."""
-        request = scoring_pb2.ScorePairsRequest(
-            pairs=[convert.pair_to_proto(pair, f"pairs[{idx}]") for idx, pair in enumerate(pairs)],
-            options=convert.options_to_proto(options),
-        )
-        response = self._unary(calls.SCORE_PAIRS, request, timeout_s)
-        return ScoredPairs(
-            [convert.result_from_proto(result) for result in response.results],
-            [dict(state.values) for state in response.batch_states],
-        )
+        """Scores pairs: one result per pair, in the same order. At most `Limits.max_pairs_per_request` of them."""
+        return self._ask(unary.score_pairs(pairs, options), timeout_s)
 
     def stream_pairs(
         self, pairs: Iterable[Pair], options: ScoringOptions = ScoringOptions(), *, in_order: bool = False
-    ) -> Iterator[PairResult]:
-        """Scores any number of pairs, a bounded number of them under way."""
-        first = scoring_pb2.StreamScorePairsRequest(options=convert.options_to_proto(options))
-        window = threading.Semaphore(self._max_in_flight_pairs)
+    ) -> PairStream:
+        """Scores any number of pairs: each pair's result exactly once, `PairResult.index` its position in `pairs`.
 
-        def requests() -> Iterator[scoring_pb2.StreamScorePairsRequest]:
-            yield first
-            for idx, pair in enumerate(pairs):
-                window.acquire()
-                yield scoring_pb2.StreamScorePairsRequest(pair=convert.pair_to_proto(pair, f"pairs[{idx}]"))
+        Results come as they finish, or in the order of the pairs. A pair that is at fault has a result with an `error`;
+        nothing is raised for it. Scoring starts at once. `pairs` is read on another thread, no further ahead than the
+        client's `max_in_flight_pairs` and `max_in_flight_bytes`; what it raises is raised by the iterator, which ends.
 
-        server = self._servers.pick()
-        self._shake_hands(server, 20)
-        method = calls.STREAM_SCORE_PAIRS
-        stream = self._channels[server].stream_stream(
-            method.path, request_serializer=method.request.SerializeToString, response_deserializer=method.response.FromString
-        )(requests(), metadata=self._metadata)
-        held: dict[int, PairResult] = {}
-        next_index = 0
-        try:
-            for response in stream:
-                window.release()
-                result = convert.result_from_proto(response.result)
-                if not in_order:
-                    yield result
-                    continue
-                held[result.index] = result
-                while next_index in held:
-                    yield held.pop(next_index)
-                    next_index += 1
-        except grpc.RpcError as error:
-            raise from_rpc_error(error, server.address) from None
-        finally:
-            stream.cancel()
+        With several servers each pair goes to the least busy one. A server or connection that is lost is called again,
+        as the client's `retry` says, and pairs without a result are sent again, also to other servers. Where models or
+        tokenizer are then others than before, the stream ends with FailedPrecondition.
+        """
+        self._check_usable()
+        check_iterable(pairs)
+        first = options_message(convert.options_to_proto(options))
+        state = StreamState(
+            self._servers, self._retry, self._clock, self._max_in_flight_pairs, self._max_in_flight_bytes, in_order
+        )
+        run = StreamRun(
+            state, pairs, first, self._clock, lambda server: self._shake_hands(server, HANDSHAKE_TIMEOUT_S),
+            self._open_stream,
+        )  # fmt: skip
+        self._streams.add(run)
+        return PairStream(run, self._check_fork)
+
+    def score_completions(
+        self,
+        prompts: Iterable[PromptCompletions],
+        models: Sequence[str] = (),
+        *,
+        profile: str = "",
+        truncation_policy: TruncationPolicy = "error",
+        max_length: int = 0,
+        return_token_logps: bool = False,
+        cache_mode: CacheMode = "read_write",
+        cache_policy: bool = False,
+        priority: Priority = "default",
+        timeout_s: float | None = None,
+    ) -> list[PromptResult]:
+        """Log-probs of each prompt's completions: one result per prompt, in the same order.
+
+        prompts: at most `Limits.max_pairs_per_request`.
+        models: names of the models to score under. Default: the server's policy and reference.
+        cache_policy: whether all models use the cache; without it only the server's reference does.
+        The other arguments are those of `ScoringOptions`.
+        """
+        return self._ask(
+            unary.score_completions(
+                prompts, models, profile, truncation_policy, max_length, return_token_logps, cache_mode, cache_policy,
+                priority,
+            ),
+            timeout_s,
+        )  # fmt: skip
 
     def evaluate_objectives(
         self,
@@ -151,58 +151,101 @@ class Client:
         timeout_s: float | None = None,
     ) -> ScoredPairs:
         """Objectives of pairs whose log-probs are known. Runs no model."""
-        request = scoring_pb2.EvaluateObjectivesRequest(
-            pairs=[convert.logps_to_proto(pair, f"pairs[{idx}]") for idx, pair in enumerate(pairs)],
-            objectives=convert.objectives_to_proto(objectives),
-        )
-        response = self._unary(calls.EVALUATE_OBJECTIVES, request, timeout_s)
-        return ScoredPairs(
-            [convert.result_from_proto(result) for result in response.results],
-            [dict(state.values) for state in response.batch_states],
-        )
+        return self._ask(unary.evaluate_objectives(pairs, objectives), timeout_s)
+
+    def analyze(self, pairs: Iterable[Pair | PairLogProbs], options: AnalysisOptions = AnalysisOptions()) -> Report:
+        """One report on any number of pairs: `Pair` is scored on the way, `PairLogProbs` is known already.
+
+        A pair without an id is listed by its position, from 0. `pairs` is read on another thread, a few messages ahead
+        of the server; what it raises is raised here. Tried again only where it can be read again, as a list can.
+        Raises InvalidArgument for the first faulty pair, unless `options.skip_faulty_pairs` is set.
+        """
+        check_iterable(pairs)
+        first = analysis.options_to_proto(options)
+        retry = self._retry if can_start_over(pairs) else NO_RETRIES
+        attempts = Attempts(self._servers, retry, self._clock, timeout_s=None)
+        return self._attempt(attempts, lambda server: self._analyze_at(server, pairs, first))
 
     def objectives(self, *, timeout_s: float | None = None) -> list[ObjectiveInfo]:
         """All objectives that the server knows, with formulas, parameters and sources."""
-        response = self._unary(calls.LIST_OBJECTIVES, scoring_pb2.ListObjectivesRequest(), timeout_s)
-        return convert.objective_infos_from_proto(response)
+        return self._ask(unary.objectives(), timeout_s)
 
     def models(self, *, timeout_s: float | None = None) -> ServerInfo:
         """What the server hosts: models with their digests, and its limits. Of several servers, of one of them."""
-        response = self._unary(calls.LIST_MODELS, models_pb2.ListModelsRequest(), timeout_s)
-        return convert.server_info_from_proto(response)
+        return self._ask(unary.models(), timeout_s)
 
     def health(self, *, timeout_s: float | None = None) -> Health:
         """Whether the server serves: "serving", "not_serving" (it is shutting down) or "unknown". Not retried."""
-        check_usable(self._is_closed, self._pid, "Client")
+        call = unary.Call(calls.CHECK_HEALTH, wrappers_pb2.StringValue(), lambda reply: convert.health(reply.value))
         attempts = self._attempts(timeout_s, NO_RETRIES)
-        server = self._servers.pick()
-        try:
-            response = self._call(server, calls.CHECK_HEALTH, wrappers_pb2.StringValue(), attempts.remaining_s())
-        except PrefscoreError as error:
-            attempts.failed(server, error)
-            raise
-        finally:
-            self._servers.add_in_flight(server, -1)
-        return convert.health_from_proto(response.value)
+        return self._attempt(
+            attempts, lambda server: call.read(self._call(server, call.method, call.request, attempts.remaining_s()))
+        )
 
-    def _attempts(self, timeout_s: float | None, retry: RetryPolicy) -> Attempts:
-        return Attempts(self._servers, retry, self._clock, self._timeout_s if timeout_s is None else timeout_s)
-
-    def _unary(self, method: Method[Request, Response], request: Request, timeout_s: float | None) -> Response:
-        check_usable(self._is_closed, self._pid, "Client")
+    def _ask(self, call: unary.Call[Request, Response, Answer], timeout_s: float | None) -> Answer:
         attempts = self._attempts(timeout_s, self._retry)
+
+        def ask(server: Server) -> Response:
+            self._shake_hands(server, attempts.handshake_timeout_s())
+            return self._call(server, call.method, call.request, attempts.remaining_s())
+
+        return call.read(self._attempt(attempts, ask))
+
+    def _attempt(self, attempts: Attempts, act: Callable[[Server], Value]) -> Value:
+        """What `act` returns, at a server and as often as the retry policy allows."""
         while True:
+            self._check_usable()
             server = self._servers.pick()
             try:
-                self._shake_hands(server, attempts.handshake_timeout_s())
-                response = self._call(server, method, request, attempts.remaining_s())
+                value = act(server)
                 self._servers.answered(server)
-                return response
+                return value
             except PrefscoreError as error:
                 failure = error
             finally:
                 self._servers.add_in_flight(server, -1)
             self._clock.sleep(attempts.failed(server, failure))
+
+    def _analyze_at(
+        self, server: Server, pairs: Iterable[Pair | PairLogProbs], options: diagnostics_pb2.AnalysisOptions
+    ) -> Report:
+        limits = self._shake_hands(server, HANDSHAKE_TIMEOUT_S).limits
+        faults: list[BaseException] = []  # what reading the pairs raised
+        is_calling = threading.Event()
+
+        def requests() -> Iterator[diagnostics_pb2.AnalyzePairsRequest]:
+            messages = analysis.Messages(options, limits)
+            try:
+                for pair in pairs:
+                    yield from messages.add(pair)
+            except Exception as error:
+                faults.append(error)
+                is_calling.wait()
+                call.cancel()
+            else:
+                yield messages.rest()
+
+        method = calls.ANALYZE_PAIRS
+        call = self._channels[server].stream_unary(
+            method.path, method.request.SerializeToString, method.response.FromString
+        ).future(requests(), metadata=self._metadata)
+        is_calling.set()
+        try:
+            return Report(call.result().report)
+        except (grpc.RpcError, grpc.FutureCancelledError) as error:
+            if faults:
+                raise faults[0] from None
+            raise from_rpc_error(call, server.address) from error
+        finally:
+            call.cancel()
+
+    def _open_stream(
+        self, server: Server, requests: Iterator[bytes]
+    ) -> grpc.CallIterator[scoring_pb2.StreamScorePairsResponse]:
+        method = calls.STREAM_SCORE_PAIRS
+        return self._channels[server].stream_stream(method.path, None, method.response.FromString)(
+            requests, metadata=self._metadata
+        )
 
     def _call(
         self, server: Server, method: Method[Request, Response], request: Request, timeout_s: float | None
@@ -213,38 +256,27 @@ class Client:
             response_deserializer=method.response.FromString,
         )
         try:
-            return call(request, timeout=timeout_s, metadata=self._metadata)
+            response: Response = call(request, timeout=timeout_s, metadata=self._metadata)
+            return response
         except grpc.RpcError as error:
             raise from_rpc_error(error, server.address) from None
 
     def _shake_hands(self, server: Server, timeout_s: float) -> ServerInfo:
         """What the server told when it was asked for its version; asks it where it was not, or may be another now."""
-        if (info := server.info) is not None:
+        if (info := self._servers.info(server)) is not None:
             return info
         with self._handshake_locks[server]:
-            if (info := server.info) is not None:
+            if (info := self._servers.info(server)) is not None:
                 return info
             epoch = server.epoch
             response = self._call(server, calls.LIST_MODELS, models_pb2.ListModelsRequest(), timeout_s)
             info = convert.server_info_from_proto(response)
-            server.accept(info, epoch)
+            self._servers.accept(server, info, epoch)
             return info
 
 
 def _open_channel(server: Server, settings: ChannelSettings) -> grpc.Channel:
     credentials = settings.credentials()
     if credentials is None:
-        channel = grpc.insecure_channel(server.address, options=settings.options())
-    else:
-        channel = grpc.secure_channel(server.address, credentials, options=settings.options())
-    known = weakref.ref(server)
-    was_ready = False
-
-    def on_change(state: grpc.ChannelConnectivity) -> None:
-        nonlocal was_ready
-        if was_ready and state in _GONE and (server := known()) is not None:
-            server.forget()
-        was_ready = state is grpc.ChannelConnectivity.READY
-
-    channel.subscribe(on_change)
-    return channel
+        return grpc.insecure_channel(server.address, options=settings.options())
+    return grpc.secure_channel(server.address, credentials, options=settings.options())

@@ -298,7 +298,7 @@ def result_from_proto(result: pb.PairResult, index: int | None = None) -> types.
     )
 
 
-def prompt_results_from_proto(response: pb.ScoreCompletionsResponse, first_index: int = 0) -> list[types.PromptResult]:
+def prompt_results_from_proto(response: pb.ScoreCompletionsResponse) -> list[types.PromptResult]:
     models = tuple(
         types.ModelIdentity(model.name, model.digest, model.tokenizer_fingerprint, model.numerics_mode)
         for model in response.models
@@ -306,7 +306,7 @@ def prompt_results_from_proto(response: pb.ScoreCompletionsResponse, first_index
     return [
         types.PromptResult(
             id=result.id,
-            index=first_index + result.index,
+            index=result.index,
             error=_error(result.status) if result.HasField("status") else None,
             completions=tuple(map(_completion, result.completions)),
             models=models,
@@ -349,7 +349,7 @@ def _model(model: models_pb2.Model) -> types.Model:
     return types.Model(role=role, **{name: getattr(model, name) for name in names})
 
 
-def health_from_proto(status: int) -> types.Health:
+def health(status: int) -> types.Health:
     """Of grpc.health.v1.HealthCheckResponse.ServingStatus."""
     return "serving" if status == 1 else "not_serving" if status == 2 else "unknown"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -187,9 +187,17 @@ def from_status(status: status_pb2.Status, server: str = "") -> PrefscoreError:
     )
 
 
-def from_rpc_error(error: grpc.RpcError, server: str) -> PrefscoreError:
-    """The exception of a failed gRPC call (of grpc or grpc.aio) to `server`."""
-    code: grpc.StatusCode = error.code()
+class FailedCall(Protocol):
+    """What grpc's errors and calls have, and grpc.aio's."""
+
+    def code(self) -> grpc.StatusCode: ...
+    def details(self) -> str | None: ...
+    def trailing_metadata(self) -> Any: ...
+
+
+def from_rpc_error(error: FailedCall, server: str) -> PrefscoreError:
+    """The exception of a failed gRPC call to `server`."""
+    code = error.code()
     message = error.details() or code.name
     status = status_pb2.Status()
     for key, value in error.trailing_metadata() or ():

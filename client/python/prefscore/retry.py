@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 import time
 from dataclasses import dataclass
 
@@ -58,6 +59,10 @@ class Clock:
 
     def sleep(self, delay_s: float) -> None:
         time.sleep(delay_s)
+
+    def wait(self, condition: threading.Condition, delay_s: float) -> None:
+        """Waits for the condition, which the caller holds, but no longer than `delay_s`."""
+        condition.wait(delay_s)
 
     async def async_sleep(self, delay_s: float) -> None:
         await asyncio.sleep(delay_s)

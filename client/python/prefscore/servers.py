@@ -18,7 +18,6 @@ import grpc
 from .errors import (
     Cancelled,
     DeadlineExceeded,
-    FailedPrecondition,
     InvalidArgument,
     PrefscoreError,
     Unavailable,
@@ -33,6 +32,8 @@ logger = logging.getLogger("prefscore")
 CONTRACT_VERSION = int(models_pb2.CONTRACT_VERSION_CURRENT)
 # Longest wait for a server that is asked for its version, where the call has no shorter one.
 HANDSHAKE_TIMEOUT_S = 20.0
+# A server that answered nothing for longer may have been replaced: calls that are under way notice, silence does not.
+_SAME_SERVER_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +161,8 @@ class Server:
         self.address = address
         self.in_flight = 0  # calls, or pairs of streams, that wait for it
         self.rests_until = float("-inf")  # it failed, or is full: others are preferred until then
-        self.info: ServerInfo | None = None  # None: it is to be asked for its version
+        self.info: ServerInfo | None = None  # what it told when it was last asked for its version
+        self.answered_at = float("-inf")
         self.epoch = 0  # counts the times it may have become another
 
     def forget(self) -> None:
@@ -168,19 +170,18 @@ class Server:
         self.info = None
         self.epoch += 1
 
-    def accept(self, info: ServerInfo, epoch: int) -> None:
-        """Raises VersionMismatch unless the server, asked in `epoch`, speaks this client's contract."""
-        if info.contract_version != CONTRACT_VERSION:
-            theirs = info.contract_version or "none that it tells (it is older than contract versions)"
-            release = f" (prefscore {info.server_version})" if info.server_version else ""
-            older = "server" if info.contract_version < CONTRACT_VERSION else "client: pip install --upgrade prefscore"
-            raise VersionMismatch(
-                f"the server{release} speaks contract version {theirs}, this client version {CONTRACT_VERSION}; "
-                f"upgrade the {older}",
-                server=self.address,
-            )
-        if epoch == self.epoch:
-            self.info = info
+
+def _check_version(info: ServerInfo, address: str) -> None:
+    if info.contract_version == CONTRACT_VERSION:
+        return
+    theirs = info.contract_version or "none that it tells (it is older than contract versions)"
+    release = f" (prefscore {info.server_version})" if info.server_version else ""
+    older = "server" if info.contract_version < CONTRACT_VERSION else "client: pip install --upgrade prefscore"
+    raise VersionMismatch(
+        f"the server{release} speaks contract version {theirs}, this client version {CONTRACT_VERSION}; "
+        f"upgrade the {older}",
+        server=address,
+    )
 
 
 class Servers:
@@ -215,6 +216,20 @@ class Servers:
     def answered(self, server: Server) -> None:
         with self._lock:
             server.rests_until = float("-inf")
+            server.answered_at = self._clock.now()
+
+    def info(self, server: Server) -> ServerInfo | None:
+        """What it told of itself. None: it is to be asked, since it may be another server than it was."""
+        with self._lock:
+            return server.info if self._clock.now() - server.answered_at <= _SAME_SERVER_S else None
+
+    def accept(self, server: Server, info: ServerInfo, epoch: int) -> None:
+        """Raises VersionMismatch unless the server, asked in `epoch`, speaks this client's contract."""
+        _check_version(info, server.address)
+        with self._lock:
+            server.answered_at = self._clock.now()
+            if epoch == server.epoch:
+                server.info = info
 
     def shortest_wait(self) -> float:
         """Seconds until a server does not rest."""
@@ -270,14 +285,3 @@ class Attempts:
         elif isinstance(error, DeadlineExceeded) and self._timeout_s is not None:
             error.message = f"{error.message} (timeout_s {self._timeout_s:g}, {attempts})"
         return error
-
-
-def check_usable(is_closed: bool, pid: int, name: str) -> None:
-    if is_closed:
-        raise FailedPrecondition(f"this {name} is closed")
-    if os.getpid() != pid:
-        raise FailedPrecondition(
-            f"this {name} was made in process {pid} and is used in its fork {os.getpid()}: gRPC connections do not "
-            f"survive a fork. Make the {name} in the process that uses it (in a DataLoader: in worker_init_fn), and use "
-            'the start method "spawn" or "forkserver" where the parent process talks to a server, too'
-        )

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reports on sets of pairs: the options, the messages that carry the pairs, and the report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from google.protobuf import json_format
+
+from . import convert
+from .content import number, wrong
+from .errors import InvalidArgument
+from .types import Limits, Pair, PairLogProbs, ScoringOptions
+from .v1 import diagnostics_pb2 as pb
+
+_MAX_PAIRS_PER_MESSAGE = 256
+_MAX_SHARE_OF_MESSAGE = 0.5  # a message is sent once it has this share of the bytes that the server takes
+
+
+@dataclass(frozen=True, slots=True)
+class SweepGrid:
+    """The points of a sweep: each beta (> 0) with each ratio gamma / beta (>= 0). At most 1024; none: no sweep."""
+
+    betas: Sequence[float] = ()
+    gamma_over_betas: Sequence[float] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisOptions:
+    """What is reported, and how pairs are scored.
+
+    scoring: models, objectives and lengths. Objectives that need a whole batch (aot, beta_dpo, ...) are refused.
+    sweep: default: 10 x 10 points, beta from 0.01 to 5, gamma / beta from 0 to 100.
+    temper_exponents: of the reference temper, each > 0. Default: 0.25, 0.5, 1, 2, 4.
+    learning_threshold: a pair still learns where sigmoid(-logit) is above this, in (0, 1). Default: 0.05.
+    saturation_threshold: a pair is saturated where it is below this, in (0, 1). Default: 0.01.
+    max_slices: per label name; further values are grouped. 0: 64.
+    num_listed_pairs: in each list of pairs to look at, at most 1000. 0: 10.
+    preference_probabilities: of the idealised optimum, each in (0.5, 1). Default: 0.6, 0.75, 0.9, 0.95, 0.99.
+    skip_faulty_pairs: count and list pairs that the server cannot score, instead of ending with the first one.
+    """
+
+    scoring: ScoringOptions = field(default=ScoringOptions())
+    sweep: SweepGrid | None = None
+    temper_exponents: Sequence[float] = ()
+    learning_threshold: float | None = None
+    saturation_threshold: float | None = None
+    max_slices: int = 0
+    num_listed_pairs: int = 0
+    preference_probabilities: Sequence[float] = ()
+    skip_faulty_pairs: bool = False
+
+
+class Report:
+    """A report on a set of pairs.
+
+    message: the contract's `AnalysisReport`, with all numbers; definitions in proto/prefscore/v1/diagnostics.proto.
+    """
+
+    def __init__(self, message: pb.AnalysisReport) -> None:
+        self.message = message
+
+    @property
+    def overall(self) -> pb.SliceReport:
+        """The part about all pairs."""
+        return self.message.slices[0]
+
+    def slices(self, label_name: str) -> dict[str, pb.SliceReport]:
+        """The parts about the pairs with each value of a label; under "", the group of further values, if any."""
+        names = {slice_.label_name for slice_ in self.message.slices if slice_.label_name}
+        if label_name not in names:
+            raise InvalidArgument(f"no pair has the label {label_name!r}; there are: {', '.join(sorted(names)) or 'none'}")
+        return {s.label_value: s for s in self.message.slices if s.label_name == label_name}
+
+    def to_json(self) -> str:
+        """proto3 JSON with the proto's field names, as `prefscore analyze --json` writes it, but for 64-bit integers,
+        which are strings here."""
+        return json_format.MessageToJson(
+            self.message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+        )
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Report:
+        """Reads what `to_json` or `prefscore analyze --json` wrote."""
+        try:
+            fields = json.loads(text)
+            if not isinstance(fields, dict):
+                raise ValueError(f"it is a {type(fields).__name__}")
+            return cls(json_format.ParseDict(fields, pb.AnalysisReport()))
+        except (json_format.ParseError, ValueError) as error:
+            raise InvalidArgument(f"this is no report: {error}") from None
+
+    def __repr__(self) -> str:
+        return f"<Report: {self.message.num_pairs} pairs, {self.message.num_faulty_pairs} faulty>"
+
+
+def _count(value: object, name: str) -> int:
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or not 0 <= value < 2**32:
+        raise wrong(name, f"must be a count >= 0, not {value!r}")
+    return int(value)
+
+
+def _numbers(values: Sequence[float], name: str) -> list[float]:
+    if isinstance(values, str) or not hasattr(values, "__iter__"):
+        raise wrong(name, f"must be a list of numbers, not {type(values).__name__}")
+    numbers = [number(value, f"{name}[{idx}]") for idx, value in enumerate(values)]
+    if (idx := next((idx for idx, value in enumerate(numbers) if value is None), None)) is not None:
+        raise wrong(f"{name}[{idx}]", "is None")
+    return [value for value in numbers if value is not None]
+
+
+def options_to_proto(options: AnalysisOptions) -> pb.AnalysisOptions:
+    if not isinstance(options, AnalysisOptions):
+        raise wrong("options", f"must be AnalysisOptions, not {type(options).__name__}")
+    out = pb.AnalysisOptions(
+        scoring=convert.options_to_proto(options.scoring),
+        temper_exponents=_numbers(options.temper_exponents, "temper_exponents"),
+        learning_threshold=number(options.learning_threshold, "learning_threshold"),
+        saturation_threshold=number(options.saturation_threshold, "saturation_threshold"),
+        max_slices=_count(options.max_slices, "max_slices"),
+        num_listed_pairs=_count(options.num_listed_pairs, "num_listed_pairs"),
+        preference_probabilities=_numbers(options.preference_probabilities, "preference_probabilities"),
+        skip_faulty_pairs=bool(options.skip_faulty_pairs),
+    )
+    if options.sweep is not None:
+        if not isinstance(options.sweep, SweepGrid):
+            raise wrong("sweep", f"must be a SweepGrid, not {type(options.sweep).__name__}")
+        out.sweep.SetInParent()
+        out.sweep.betas.extend(_numbers(options.sweep.betas, "sweep.betas"))
+        out.sweep.gamma_over_betas.extend(_numbers(options.sweep.gamma_over_betas, "sweep.gamma_over_betas"))
+    return out
+
+
+class Messages:
+    """Gathers pairs into messages of a size that the server takes. The first one carries the options."""
+
+    def __init__(self, options: pb.AnalysisOptions, limits: Limits) -> None:
+        self._max_pairs = min(_MAX_PAIRS_PER_MESSAGE, limits.max_pairs_per_request or _MAX_PAIRS_PER_MESSAGE)
+        self._max_bytes = (limits.max_message_bytes or 4 << 20) * _MAX_SHARE_OF_MESSAGE
+        self._message = pb.AnalyzePairsRequest(options=options)
+        self._num_read = 0
+        self._num_bytes = 0
+
+    def add(self, pair: Pair | PairLogProbs) -> Iterator[pb.AnalyzePairsRequest]:
+        """Gives a message where one is full. Raises InvalidArgument for what is no pair."""
+        index, field_name = self._num_read, f"pairs[{self._num_read}]"
+        self._num_read += 1
+        if isinstance(pair, PairLogProbs):
+            known = convert.logps_to_proto(pair, field_name)
+            known.id = known.id or str(index)
+            self._num_bytes += known.ByteSize()
+            self._message.logps.append(known)
+        elif isinstance(pair, Pair):
+            proto = convert.pair_to_proto(pair, field_name)
+            proto.id = proto.id or str(index)
+            self._num_bytes += proto.ByteSize()
+            self._message.pairs.append(proto)
+        else:
+            raise wrong(field_name, f"must be a Pair or PairLogProbs, not {type(pair).__name__}")
+        if len(self._message.pairs) + len(self._message.logps) >= self._max_pairs or self._num_bytes >= self._max_bytes:
+            yield self.rest()
+
+    def rest(self) -> pb.AnalyzePairsRequest:
+        """What is gathered, however little: also where there are no pairs, the options."""
+        message, self._message, self._num_bytes = self._message, pb.AnalyzePairsRequest(), 0
+        return message

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A prefscore-server in its own process."""
+import re
+import subprocess
+import time
+
+import grpc
+
+
+class Server:
+    """A running prefscore-server; `channel` speaks to it, `log` is what it printed."""
+
+    def __init__(self, build_dir, log_path, *arguments):
+        self.log_path = log_path
+        # No cache unless a test asks for one: none may find what another, or the user's server, left.
+        defaults = [part for flag, value in (("--listen", "127.0.0.1:0"), ("--metrics-listen", "127.0.0.1:0"),
+                                             ("--cache-dir", "")) if flag not in arguments for part in (flag, value)]
+        with open(log_path, "w") as log_file:
+            self.process = subprocess.Popen(
+                [build_dir / "prefscore-server", *defaults, *map(str, arguments)],
+                stdout=log_file, stderr=subprocess.STDOUT,
+            )
+        self.address = self.metrics_url = None
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text()
+
+    def wait_until_ready(self, timeout_s=60.0):
+        """Returns whether the server serves; False where it ended instead."""
+        give_up_at = time.monotonic() + timeout_s
+        while time.monotonic() < give_up_at:
+            listening = re.search(r"^listening on (\S+)", self.log, re.MULTILINE)
+            metrics = re.search(r"^metrics on (http://\S+)", self.log, re.MULTILINE)
+            if listening and metrics:
+                self.address, self.metrics_url = listening[1], metrics[1]
+                return True
+            if self.process.poll() is not None:
+                return False
+            time.sleep(0.02)
+        raise TimeoutError(f"the server is not ready after {timeout_s} s:\n{self.log}")
+
+    def channel(self):
+        return grpc.insecure_channel(
+            self.address, options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+        )
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+        return self.process.wait(timeout=60)
