@@ -47,8 +47,9 @@ def test_it_starts_without_a_gpu_and_says_so(cuda_server):
 
 
 def test_auto_takes_the_cpu_and_says_why(build_dir, tmp_path):
-    ended = subprocess.run([build_dir / "prefscore-server", "--device", "auto", "--model", f"m={tmp_path / 'none'}"],
-                           capture_output=True, text=True, timeout=60)
+    ended = subprocess.run([build_dir / "prefscore-server", "--device", "auto", "--model", f"one={tmp_path / 'none'}",
+                            "--policy", "one", "--reference", "one"], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1  # there is no such model
     assert "device auto: cpu (device 'cuda:0': this build has no CUDA" in ended.stdout
 
 
