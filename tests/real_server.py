@@ -3,6 +3,7 @@
 import re
 import subprocess
 import time
+import urllib.request
 
 import grpc
 
@@ -45,7 +46,23 @@ class Server:
             self.address, options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
         )
 
+    def metric(self, name, **labels):
+        """Sum over the series of this name that carry these labels."""
+        text = urllib.request.urlopen(self.metrics_url, timeout=30).read().decode()
+        series = re.findall(rf"^{name}(?:{{(.*)}})? (\S+)$", text, re.MULTILINE)
+        wanted = {f'{label}="{value}"' for label, value in labels.items()}
+        found = [float(value) for given, value in series if wanted <= set(given.split(","))]
+        assert found, f"no series {name} with {labels}"
+        return sum(found)
+
     def stop(self):
         if self.process.poll() is None:
             self.process.terminate()
         return self.process.wait(timeout=60)
+
+
+def wait_until(what, condition, timeout_s=60):
+    give_up_at = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < give_up_at, f"waited in vain until {what}"
+        time.sleep(0.01)

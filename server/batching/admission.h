@@ -31,8 +31,8 @@ inline constexpr std::array kRefusalReasonNames = {"queued_tokens", "queued_byte
 
 struct Refusal {
   RefusalReason reason;
-  std::string message;  // names value and limit
-  absl::Duration retry_delay;
+  std::string message = "";  // names value and limit
+  absl::Duration retry_delay = absl::ZeroDuration();
 };
 
 // Who asks to be let in.

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/util/retry_delay.h"
+#include "server/util/shutting_down.h"
 
 namespace prefscore {
 namespace {
@@ -23,8 +24,6 @@ QueueLoad LoadOf(const std::vector<JobPtr>& jobs) {
   for (const JobPtr& job : jobs) load += {job->num_tokens, job->num_queued_bytes};
   return load;
 }
-
-absl::Status ShuttingDown() { return absl::UnavailableError("the server is shutting down"); }
 
 }  // namespace
 
@@ -67,7 +66,7 @@ Ticket Scheduler::MakeTicket(const Arrival& arrival) {
 }
 
 std::optional<Refusal> Scheduler::CheckArrival(const Arrival& arrival, absl::Time now) const {
-  if (!admitting_) return Refusal{RefusalReason::kShuttingDown, "the server is shutting down", absl::ZeroDuration()};
+  if (!admitting_) return Refusal{RefusalReason::kShuttingDown};
   if (arrival.cancellation != nullptr && arrival.cancellation->is_cancelled()) {
     return Refusal{RefusalReason::kCancelled, "the call was cancelled", absl::ZeroDuration()};
   }
@@ -111,7 +110,7 @@ absl::Status Scheduler::Submit(Ticket ticket, std::vector<JobPtr> jobs) {
       return absl::CancelledError("the call was cancelled before it was queued");
     }
     if (stopping_) {
-      refusal = Refusal{RefusalReason::kShuttingDown, "the server is shutting down", absl::ZeroDuration()};
+      refusal = Refusal{RefusalReason::kShuttingDown};
     } else {
       refusal = CheckDeadline(priority, jobs.front()->deadline, jobs, now);
     }

@@ -9,6 +9,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "server/cache/disk_store.h"
 #include "server/util/device_name.h"
 #include "server/util/status_macros.h"
 
@@ -30,7 +31,6 @@ constexpr char kFooter[] =
 constexpr double kMaxShutdownGraceSeconds = 3600;
 constexpr std::int64_t kMaxInt32 = std::numeric_limits<std::int32_t>::max();
 
-constexpr std::int64_t kMinCacheBytes = 4 << 20;
 constexpr std::int64_t kMaxCacheBytes = std::int64_t{1} << 50;
 
 // A folder of the user's cache, as the XDG base directory specification has it; empty where there is no home.
@@ -105,7 +105,7 @@ void AddFlags(CLI::App& app, ServerConfig& config, RawFlags& raw) {
                  "Size of the cache on disk, bytes; the oldest log-probs leave first")
       ->type_name("N");
   app.add_option("--shutdown-grace", raw.shutdown_grace_seconds,
-                 "How long a shutdown waits for admitted work, seconds")
+                 "How long a shutdown waits for admitted work, seconds; then it is cancelled, but for the batch in flight")
       ->type_name("SECONDS");
   for (const LimitFlag& limit : kLimitFlags) {
     app.add_option(limit.flag, config.limits.*limit.field, limit.help)->group("Limits")->type_name("N");
@@ -186,7 +186,7 @@ absl::Status Validate(const RawFlags& raw, ServerConfig& config) {
   RETURN_IF_ERROR(CheckOneOf("--dtype", config.dtype, {"float32", "bfloat16"}));
   RETURN_IF_ERROR(CheckRange("--threads", config.num_threads, 0, 1024));
   RETURN_IF_ERROR(CheckRange("--shutdown-grace", raw.shutdown_grace_seconds, 0.0, kMaxShutdownGraceSeconds));
-  RETURN_IF_ERROR(CheckRange("--cache-max-bytes", config.cache_max_bytes, kMinCacheBytes, kMaxCacheBytes));
+  RETURN_IF_ERROR(CheckRange("--cache-max-bytes", config.cache_max_bytes, kMinStoreBytes, kMaxCacheBytes));
   config.shutdown_grace = absl::Seconds(raw.shutdown_grace_seconds);
   for (const LimitFlag& limit : kLimitFlags) {
     RETURN_IF_ERROR(CheckRange(limit.flag, config.limits.*limit.field, std::int64_t{1}, limit.max));

@@ -81,7 +81,7 @@ Metrics::Metrics(const std::vector<std::string>& methods, const std::vector<Mode
     methods_[method] = {.requests = ByCode(requests, {{"method", method}}),
                         .duration = &durations.Add({{"method", method}}, kDurationBuckets)};
   }
-  streams_in_flight_ = &GaugeFamily(registry, "prefscore_streams_in_flight", "Open scoring streams").Add({});
+  streams_in_flight_ = &GaugeFamily(registry, "prefscore_streams_in_flight", "Open streams, of pairs to score and of pairs to analyse").Add({});
 
   auto& queued_groups =
       GaugeFamily(registry, "prefscore_queued_pairs", "Pairs and prompts that wait to be scored, by class");
@@ -130,13 +130,20 @@ Metrics::Metrics(const std::vector<std::string>& methods, const std::vector<Mode
   tokens_cached_ = &tokens.Add({{"kind", "saved_by_cache"}});
   cache_ = std::make_unique<CacheMetrics>(registry);
 
-  pairs_scored_ = &CounterFamily(registry, "prefscore_pairs_scored_total", "Pairs scored").Add({});
+  pairs_scored_ = &CounterFamily(registry, "prefscore_pairs_scored_total",
+                                 "Pairs of accepted calls that were scored").Add({});
   pairs_accurate_ = &CounterFamily(registry, "prefscore_pairs_accurate_total",
                                    "Scored pairs whose reward margin is > 0: over pairs_scored, the reward accuracy")
                          .Add({});
   pairs_failed_ = ByCode(CounterFamily(registry, "prefscore_pairs_failed_total",
-                                       "Pairs and prompts of accepted calls that were not scored, by gRPC code"),
+                                       "Pairs of accepted calls that were to be scored and were not, by gRPC code"),
                          {});
+  prompts_scored_ = &CounterFamily(registry, "prefscore_prompts_scored_total",
+                                   "Prompts of accepted calls whose completions were scored")
+                         .Add({});
+  prompts_failed_ = ByCode(CounterFamily(registry, "prefscore_prompts_failed_total",
+                                         "Prompts of accepted calls whose completions were not scored, by gRPC code"),
+                           {});
   non_finite_results_ = &CounterFamily(registry, "prefscore_non_finite_results_total",
                                        "Pairs and prompts with a log-probability that is not finite")
                              .Add({});
@@ -246,6 +253,11 @@ void Metrics::OnPairScored(const ScoredPair& pair) {
 
 void Metrics::OnPairFailed(int code) {
   pairs_failed_[Clamped(code)]->Increment();
+  if (code == kOutOfRange) non_finite_results_->Increment();
+}
+
+void Metrics::OnPromptFailed(int code) {
+  prompts_failed_[Clamped(code)]->Increment();
   if (code == kOutOfRange) non_finite_results_->Increment();
 }
 

@@ -65,10 +65,12 @@ class Metrics {
 
   CacheMetrics& cache() { return *cache_; }
 
-  // A pair was scored.
+  // How a pair, or a prompt with its completions, of an accepted call ended that models were to score. `code`: a gRPC
+  // code; OUT_OF_RANGE is a non-finite log-prob.
   void OnPairScored(const ScoredPair& pair);
-  // A pair (or prompt) of an accepted call was not scored. `code`: a gRPC code; OUT_OF_RANGE is a non-finite log-prob.
   void OnPairFailed(int code);
+  void OnPromptScored() { prompts_scored_->Increment(); }
+  void OnPromptFailed(int code);
 
   std::shared_ptr<prometheus::Registry> registry() const { return registry_; }
 
@@ -101,6 +103,8 @@ class Metrics {
   prometheus::Counter* pairs_scored_;
   prometheus::Counter* pairs_accurate_;
   std::vector<prometheus::Counter*> pairs_failed_;  // [gRPC code]
+  prometheus::Counter* prompts_scored_;
+  std::vector<prometheus::Counter*> prompts_failed_;  // [gRPC code]
   prometheus::Counter* non_finite_results_;
   prometheus::Histogram* reward_margin_;
   std::map<std::string, prometheus::Histogram*> policy_margin_;     // by model

@@ -2,18 +2,18 @@
 #include "server/metrics/scorer_metrics.h"
 
 namespace prefscore {
+namespace {
+
+constexpr const char* kRoleNames[] = {"", "policy", "reference", "policy_and_reference"};  // as ModelRole
+
+}  // namespace
 
 std::vector<ModelLabels> LabelsOf(const ModelRegistry& registry) {
   std::vector<ModelLabels> labels;
   for (const HostedModel& model : registry.models()) {
-    const bool is_policy = model.name == registry.default_policy();
-    const bool is_reference = model.name == registry.default_reference();
     const ModelInfo& info = model.lm->info();
     labels.push_back({.name = model.name,
-                      .role = is_policy && is_reference ? "policy_and_reference"
-                              : is_policy               ? "policy"
-                              : is_reference            ? "reference"
-                                                        : "",
+                      .role = kRoleNames[static_cast<std::size_t>(registry.RoleOf(model))],
                       .digest = info.digest,
                       .dtype = info.dtype,
                       .numerics_mode = info.numerics_mode});

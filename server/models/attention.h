@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Causal attention over a packed batch: a prompt's rows see the prompt, a completion's rows see its prompt and itself.
 // fp32 in either precision. The order of every sum depends on the lengths of prompt and completion alone.
+//
+// What a row does not see has weight 0 in it, and a value that is not finite makes NaN of that: a NaN of one of a
+// segment's rows may reach earlier rows of the same segment, never those of another completion.
 #pragma once
 
 #include <cstdint>

@@ -5,7 +5,6 @@
 
 #include <atomic>
 #include <exception>
-#include <map>
 #include <new>
 #include <optional>
 #include <system_error>
@@ -87,15 +86,13 @@ class Decoder : public CausalLm {
     return UnpackTargets(batch, groups, log_probs);
   }
 
-  // Of every shape that occurs; those of one architecture's layers are alike.
+  // Of every kind that occurs; those of one architecture's layers are alike.
   bool ProductsAreRowIndependent() const {
-    std::map<std::pair<std::int64_t, std::int64_t>, const PackedLinear*> by_shape;
-    by_shape[{head_.linear().num_in(), head_.linear().num_out()}] = &head_.linear();
+    std::vector<const PackedLinear*> linears = {&head_.linear()};
     for (const DecoderLayer& layer : layers_) {
-      for (const PackedLinear* linear : layer.linears()) by_shape[{linear->num_in(), linear->num_out()}] = linear;
+      for (const PackedLinear* linear : layer.linears()) linears.push_back(linear);
     }
-    std::vector<const PackedLinear*> linears;
-    for (const auto& [shape, linear] : by_shape) linears.push_back(linear);
+    linears = OneOfEachKind(linears);
     std::atomic<bool> is_independent = layers_.front().AttentionIsRowIndependent();
     pool_.ParallelFor(static_cast<std::int64_t>(linears.size()), [&](std::int64_t i) {
       if (!RowsAreIndependent(*linears[i], precision_)) is_independent = false;

@@ -133,7 +133,7 @@ void PackedLinear::Multiply(const GemmInput& x, const ThreadPool& pool, Matrix<f
 void PackedLinear::MultiplyTile(const GemmInput& x, std::int64_t first_row, std::int64_t num_rows, std::int64_t panel,
                                 float* out, std::int64_t out_stride) const {
   const std::int64_t num_columns = panel_columns(panel);
-  const bool add = !bias_.empty();
+  const bool add = has_bias();
   if (add) {
     const float* bias = bias_.data() + panel * kPanelColumns;
     for (std::int64_t row = 0; row < num_rows; ++row) std::copy_n(bias, num_columns, out + row * out_stride);

@@ -53,6 +53,7 @@ class PackedLinear {
 
   std::int64_t num_in() const { return num_in_; }
   std::int64_t num_out() const { return num_out_; }
+  bool has_bias() const { return !bias_.empty(); }
   std::int64_t num_panels() const { return (num_out_ + kPanelColumns - 1) / kPanelColumns; }
   std::int64_t panel_columns(std::int64_t panel) const;
 

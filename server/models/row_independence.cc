@@ -4,6 +4,7 @@
 #include <cstring>
 #include <random>
 #include <set>
+#include <tuple>
 #include <vector>
 
 namespace prefscore {
@@ -19,6 +20,15 @@ bool RowsAreIndependent(std::int64_t max_rows, std::int64_t num_columns, const M
     if (std::memcmp(tile.data(), &alone[first * num_columns], height * num_columns * sizeof(float)) != 0) return false;
   }
   return true;
+}
+
+std::vector<const PackedLinear*> OneOfEachKind(std::span<const PackedLinear* const> linears) {
+  std::set<std::tuple<std::int64_t, std::int64_t, bool>> kinds;
+  std::vector<const PackedLinear*> found;
+  for (const PackedLinear* linear : linears) {
+    if (kinds.insert({linear->num_in(), linear->num_out(), linear->has_bias()}).second) found.push_back(linear);
+  }
+  return found;
 }
 
 bool RowsAreIndependent(const PackedLinear& linear, Precision precision) {

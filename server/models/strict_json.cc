@@ -7,12 +7,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/models/mapped_file.h"
+#include "server/util/json_shape.h"
 #include "server/util/status_macros.h"
 
 namespace prefscore {
 namespace {
 
-constexpr int kMaxDepth = 32;
 constexpr std::size_t kMaxFileBytes = std::size_t{64} << 20;
 
 absl::Status Malformed(std::string_view where, std::string_view what) {
@@ -22,16 +22,14 @@ absl::Status Malformed(std::string_view where, std::string_view what) {
 }  // namespace
 
 absl::StatusOr<nlohmann::json> ParseJsonObject(std::string_view text, std::string_view where) {
+  RETURN_IF_ERROR(CheckJsonDepth(text, std::string(where)));
   using Json = nlohmann::json;
   std::vector<std::set<std::string>> open_objects;  // the keys seen so far in each object that is not closed yet
   std::string fault;
-  const auto watch = [&](int depth, Json::parse_event_t event, Json& parsed) {
+  const auto watch = [&](int, Json::parse_event_t event, Json& parsed) {
     if (!fault.empty()) return false;
     switch (event) {
-      case Json::parse_event_t::object_start: open_objects.emplace_back(); [[fallthrough]];
-      case Json::parse_event_t::array_start:
-        if (depth >= kMaxDepth) fault = absl::StrCat("is nested deeper than ", kMaxDepth);
-        break;
+      case Json::parse_event_t::object_start: open_objects.emplace_back(); break;
       case Json::parse_event_t::object_end: open_objects.pop_back(); break;
       case Json::parse_event_t::key:
         if (const std::string key = parsed.get<std::string>(); !open_objects.back().insert(key).second) {

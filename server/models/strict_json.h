@@ -12,7 +12,7 @@
 namespace prefscore {
 
 // One JSON object. INVALID_ARGUMENT, naming `where`, for anything else, for invalid UTF-8, for a key that occurs twice
-// in one object (parsers disagree on which one counts) and for nesting deeper than 32.
+// in one object (parsers disagree on which one counts) and for nesting deeper than json_shape.h allows.
 absl::StatusOr<nlohmann::json> ParseJsonObject(std::string_view text, std::string_view where);
 
 // The same for a file of at most 64 MiB.

@@ -12,52 +12,29 @@
 #include "server/rpc/resolve_options.h"
 #include "server/rpc/status_map.h"
 #include "server/util/field_error.h"
+#include "server/util/shutting_down.h"
 #include "server/util/status_macros.h"
 
 namespace prefscore {
 namespace {
-
-absl::Status ShuttingDown() { return absl::UnavailableError("the server is shutting down"); }
 
 std::string PairPath(int index) { return absl::StrCat("pairs[", index, "]"); }
 std::string LogpsPath(int index) { return absl::StrCat("logps[", index, "]"); }
 
 }  // namespace
 
-void AnalysisStreamSet::Add(std::shared_ptr<AnalysisStream> stream) {
-  {
-    absl::MutexLock lock(&mutex_);
-    streams_.insert(stream);
-    if (!draining_) return;
-  }
-  stream->End(ShuttingDown());
-}
-
-void AnalysisStreamSet::Remove(const std::shared_ptr<AnalysisStream>& stream) {
-  absl::MutexLock lock(&mutex_);
-  streams_.erase(stream);
-}
-
-void AnalysisStreamSet::Drain() {
-  std::set<std::shared_ptr<AnalysisStream>> streams;
-  {
-    absl::MutexLock lock(&mutex_);
-    draining_ = true;
-    streams = streams_;
-  }
-  for (const auto& stream : streams) stream->End(ShuttingDown());
-}
-
 AnalysisStream* AnalysisStream::Start(const ServiceContext& context, grpc::CallbackServerContext* rpc,
-                                      grpc::ByteBuffer* response, WorkerPool& pool, AnalysisStreamSet& streams) {
+                                      grpc::ByteBuffer* response, WorkerPool& pool,
+                                      StreamSet<AnalysisStream>& streams) {
   const std::shared_ptr<AnalysisStream> stream(new AnalysisStream(context, rpc, response, pool, streams));
-  stream->self_ = stream;
   context.metrics->OnStreamOpened();
   stream->StartRead(&stream->read_buffer_);
   streams.Add(stream);
   stream->Release();
-  return stream.get();
+  return stream.get();  // which lives on: gRPC says that it is done after it has got the pointer only
 }
+
+void AnalysisStream::Drain() { End(ShuttingDown()); }
 
 void AnalysisStream::OnReadDone(bool ok) {
   {
@@ -66,9 +43,9 @@ void AnalysisStream::OnReadDone(bool ok) {
     ++num_busy_;
   }
   if (ok) {
-    pool_.Post([this] { HandleMessage(); });
+    pool_.Post([self = shared_from_this()] { self->HandleMessage(); });
   } else {
-    pool_.Post([this] { SendReport(); });
+    pool_.Post([self = shared_from_this()] { self->SendReport(); });
   }
 }
 
@@ -81,8 +58,7 @@ void AnalysisStream::OnDone() {
   const grpc::StatusCode code = rpc_->IsCancelled() ? grpc::CANCELLED : final_code_;
   context_.metrics->OnRequest("AnalyzePairs", code, absl::Now() - start_);
   context_.metrics->OnStreamClosed();
-  streams_.Remove(self_);
-  self_.reset();  // the last reference, unless a drain holds one
+  streams_.Remove(shared_from_this());
 }
 
 void AnalysisStream::HandleMessage() {
@@ -121,6 +97,7 @@ void AnalysisStream::HandleMessage() {
       pairs.push_back(*std::move(pair));
       origins.push_back(origin);
     } else {
+      CountFailed(pair.status(), *context_.metrics);
       status = OnFault(proto.id(), pair.status(), PairPath(idx), false);
     }
   }
@@ -132,12 +109,12 @@ void AnalysisStream::HandleMessage() {
        .deadline = absl::FromChrono(rpc_->deadline()),
        .cancellation = cancellation_,
        .waits_for_room = true},
-      [this, request = std::move(request), origins = std::move(origins)](absl::Status status,
-                                                                        PairOutcomes outcomes) mutable {
-        if (!status.ok()) return OnMessageDone(status);
-        pool_.Post([this, request = std::move(request), origins = std::move(origins),
-                    pairs = std::move(outcomes.pairs)]() mutable {
-          HandleScored(request, origins, std::move(pairs));
+      [self = shared_from_this(), request = std::move(request), origins = std::move(origins)](
+          absl::Status status, PairOutcomes outcomes) mutable {
+        if (!status.ok()) return self->OnMessageDone(status);
+        self->pool_.Post([self, request = std::move(request), origins = std::move(origins),
+                          pairs = std::move(outcomes.pairs)]() mutable {
+          self->HandleScored(request, origins, std::move(pairs));
         });
       });
 }
@@ -149,6 +126,7 @@ void AnalysisStream::HandleScored(const v1::AnalyzePairsRequest& request, const 
     const PairOutcome& outcome = outcomes[idx];
     const v1::PreferencePair& pair = request.pairs(origins[idx].index);
     if (!outcome.status.ok()) {
+      CountFailed(outcome.status, *context_.metrics);
       status = OnFault(pair.id(), outcome.status, PairPath(origins[idx].index), absl::IsOutOfRange(outcome.status));
       continue;
     }
@@ -192,7 +170,6 @@ absl::Status AnalysisStream::AddKnown(const v1::PairLogProbs& pair, const absl::
 
 absl::Status AnalysisStream::OnFault(const std::string& id, const absl::Status& fault, const std::string& path,
                                      bool is_non_finite) {
-  context_.metrics->OnPairFailed(ToRpcStatus(fault).code());
   // A fault of text names its whole path already.
   const bool has_path = absl::StartsWith(FieldOf(fault), path);
   if (!analyzer_->options().skip_faulty_pairs) return has_path ? fault : UnderField(path, fault);

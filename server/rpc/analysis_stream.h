@@ -3,7 +3,7 @@
 //
 // Invariants. At most one message is under way, on a thread of the pool or with the scorer. The call has one end, the
 // first of: its report, a fault, a cancellation, a drain. It is finished once, when it has its end and nothing is busy
-// with it; nothing touches it afterwards but gRPC.
+// with it; afterwards no operation is started on it.
 #pragma once
 
 #include <grpcpp/server_context.h>
@@ -12,7 +12,6 @@
 
 #include <memory>
 #include <optional>
-#include <set>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -24,38 +23,25 @@
 #include "server/rpc/group_from_proto.h"
 #include "server/rpc/parse_request.h"
 #include "server/rpc/service_context.h"
+#include "server/rpc/stream_set.h"
 #include "server/util/worker_pool.h"
 
 namespace prefscore {
 
-class AnalysisStream;
-
-// The open streams of a service. Thread-safe.
-class AnalysisStreamSet {
+class AnalysisStream final : public grpc::ServerReadReactor<grpc::ByteBuffer>,
+                             public std::enable_shared_from_this<AnalysisStream> {
  public:
+  // The stream is one of `streams` until its call is over.
+  static AnalysisStream* Start(const ServiceContext& context, grpc::CallbackServerContext* rpc,
+                               grpc::ByteBuffer* response, WorkerPool& pool, StreamSet<AnalysisStream>& streams);
+
+  // Ends the stream once the message that it works on is done.
   void Drain();
 
  private:
-  friend class AnalysisStream;
-  void Add(std::shared_ptr<AnalysisStream> stream);
-  void Remove(const std::shared_ptr<AnalysisStream>& stream);
-
-  absl::Mutex mutex_;
-  std::set<std::shared_ptr<AnalysisStream>> streams_ ABSL_GUARDED_BY(mutex_);
-  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
-};
-
-class AnalysisStream final : public grpc::ServerReadReactor<grpc::ByteBuffer> {
- public:
-  // The stream owns itself until gRPC is done with it.
-  static AnalysisStream* Start(const ServiceContext& context, grpc::CallbackServerContext* rpc,
-                               grpc::ByteBuffer* response, WorkerPool& pool, AnalysisStreamSet& streams);
-
- private:
-  friend class AnalysisStreamSet;
 
   AnalysisStream(const ServiceContext& context, grpc::CallbackServerContext* rpc, grpc::ByteBuffer* response,
-                 WorkerPool& pool, AnalysisStreamSet& streams)
+                 WorkerPool& pool, StreamSet<AnalysisStream>& streams)
       : context_(context), rpc_(rpc), response_(response), pool_(pool), streams_(streams) {}
 
   void OnReadDone(bool ok) override;
@@ -84,10 +70,9 @@ class AnalysisStream final : public grpc::ServerReadReactor<grpc::ByteBuffer> {
   grpc::CallbackServerContext* const rpc_;
   grpc::ByteBuffer* const response_;
   WorkerPool& pool_;
-  AnalysisStreamSet& streams_;
+  StreamSet<AnalysisStream>& streams_;
   const absl::Time start_ = absl::Now();
   const std::shared_ptr<Cancellation> cancellation_ = std::make_shared<Cancellation>();
-  std::shared_ptr<AnalysisStream> self_;  // until OnDone
 
   // Used by one message at a time only.
   grpc::ByteBuffer read_buffer_;

@@ -6,35 +6,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/util/field_error.h"
+#include "server/util/json_shape.h"
 #include "server/util/status_macros.h"
 
 namespace prefscore {
 namespace {
 
 using Json = nlohmann::json;
-
-constexpr int kMaxDepth = 64;
-
-// Nesting of lists and objects; exact for well-formed JSON.
-int Depth(const std::string& text) {
-  int depth = 0;
-  int max_depth = 0;
-  bool in_string = false;
-  for (std::size_t pos = 0; pos < text.size(); ++pos) {
-    const char c = text[pos];
-    if (in_string) {
-      if (c == '\\') ++pos;
-      if (c == '"') in_string = false;
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '[' || c == '{') {
-      max_depth = std::max(max_depth, ++depth);
-    } else if (c == ']' || c == '}') {
-      --depth;
-    }
-  }
-  return max_depth;
-}
 
 // A JSON string literal.
 std::string Quoted(const std::string& text) {
@@ -44,13 +22,10 @@ std::string Quoted(const std::string& text) {
 }  // namespace
 
 absl::Status CheckJson(const std::string& text, JsonKind kind, const std::string& field) {
-  const int depth = Depth(text);
-  if (depth > kMaxDepth) {
-    return FieldError(field, absl::StrCat("nests ", depth, " deep; the limit is ", kMaxDepth));
-  }
+  RETURN_IF_ERROR(CheckJsonDepth(text, field, kind == JsonKind::kMessage ? 1 : 0));  // the list of messages around it
   const Json json = Json::parse(text, /*cb=*/nullptr, /*allow_exceptions=*/false);
   if (json.is_discarded()) return FieldError(field, "is not well-formed JSON");
-  if (kind == JsonKind::kObject && !json.is_object()) {
+  if (kind != JsonKind::kListOfObjects && !json.is_object()) {
     return FieldError(field, absl::StrCat("is a JSON ", json.type_name(), ", not an object"));
   }
   if (kind == JsonKind::kListOfObjects &&
@@ -73,7 +48,7 @@ absl::StatusOr<std::string> MessagesJson(const v1::Conversation& conversation, c
       if (!message.role().empty() || !message.content().empty()) {
         return FieldError(path, "sets json and also role or content, which exclude each other");
       }
-      RETURN_IF_ERROR(CheckJson(message.json(), JsonKind::kObject, path + ".json"));
+      RETURN_IF_ERROR(CheckJson(message.json(), JsonKind::kMessage, path + ".json"));
       json += message.json();
     } else {
       if (message.role().empty()) return FieldError(path + ".role", "is empty, and json is not set");

@@ -10,9 +10,9 @@
 
 namespace prefscore {
 
-enum class JsonKind { kObject, kListOfObjects };
+enum class JsonKind { kObject, kMessage, kListOfObjects };  // a message is an object in a list
 
-// A FieldError for `field` where `text` is not JSON of that kind, or nests deeper than 64.
+// A FieldError for `field` where `text` is not JSON of that kind, or nests too deep (json_shape.h).
 absl::Status CheckJson(const std::string& text, JsonKind kind, const std::string& field);
 
 // The messages as one JSON list. `field` is the conversation's content. At least one message is needed.

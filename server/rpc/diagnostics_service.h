@@ -33,7 +33,7 @@ class DiagnosticsService final : public RawDiagnosticsService {
   }
 
   const ServiceContext context_;
-  AnalysisStreamSet streams_;
+  StreamSet<AnalysisStream> streams_;
   WorkerPool pool_;
 };
 

@@ -13,18 +13,20 @@ namespace {
 using ListModelsCall = UnaryCall<v1::ListModelsRequest, v1::ListModelsResponse>;
 using GetModelCall = UnaryCall<v1::GetModelRequest, v1::GetModelResponse>;
 
-v1::ModelRole RoleOf(const HostedModel& model, const ModelRegistry& registry) {
-  const bool is_policy = model.name == registry.default_policy();
-  const bool is_reference = model.name == registry.default_reference();
-  if (is_policy && is_reference) return v1::MODEL_ROLE_POLICY_AND_REFERENCE;
-  if (is_policy) return v1::MODEL_ROLE_POLICY;
-  return is_reference ? v1::MODEL_ROLE_REFERENCE : v1::MODEL_ROLE_UNSPECIFIED;
+v1::ModelRole RoleToProto(ModelRole role) {
+  switch (role) {
+    case ModelRole::kNone: break;
+    case ModelRole::kPolicy: return v1::MODEL_ROLE_POLICY;
+    case ModelRole::kReference: return v1::MODEL_ROLE_REFERENCE;
+    case ModelRole::kPolicyAndReference: return v1::MODEL_ROLE_POLICY_AND_REFERENCE;
+  }
+  return v1::MODEL_ROLE_UNSPECIFIED;
 }
 
 void ModelToProto(const HostedModel& model, const ModelRegistry& registry, v1::Model& proto) {
   const ModelInfo& info = model.lm->info();
   proto.set_name(model.name);
-  proto.set_role(RoleOf(model, registry));
+  proto.set_role(RoleToProto(registry.RoleOf(model)));
   proto.set_architecture(info.architecture);
   proto.set_digest(info.digest);
   if (model.tokenizer != nullptr) {

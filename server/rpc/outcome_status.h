@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The end of one pair or prompt of an accepted call: its result or its fault on the wire, and the count of it.
+// The end of one pair or prompt of an accepted call that models were to score: its result or its fault on the wire, and
+// the count of it, both here. What only brings log-probs is scored by nobody and counted nowhere.
 #pragma once
 
 #include <cmath>
@@ -12,11 +13,18 @@
 
 namespace prefscore {
 
-// `result` is a PairResult or PromptResult.
-template <typename Result>
-void FailItem(const absl::Status& status, Metrics& metrics, Result& result) {
+inline void CountFailed(const absl::Status& status, Metrics& metrics) {
+  metrics.OnPairFailed(ToRpcStatus(status).code());
+}
+
+inline void FailPair(const absl::Status& status, Metrics& metrics, v1::PairResult& result) {
   *result.mutable_status() = ToRpcStatus(status);
-  metrics.OnPairFailed(result.status().code());
+  CountFailed(status, metrics);
+}
+
+inline void FailPrompt(const absl::Status& status, Metrics& metrics, v1::PromptResult& result) {
+  *result.mutable_status() = ToRpcStatus(status);
+  metrics.OnPromptFailed(result.status().code());
 }
 
 inline void CountScored(const PairOutcome& outcome, const PairOptions& options, Metrics& metrics) {
@@ -31,11 +39,18 @@ inline void CountScored(const PairOutcome& outcome, const PairOptions& options, 
                         .reward_margin = first.chosen_reward - first.rejected_reward});
 }
 
-inline void FinishPair(const PairOutcome& outcome, const PairOptions& options, const PairOrigin& origin,
+inline void AnswerPair(const PairOutcome& outcome, const PairOptions& options, const PairOrigin& origin,
                        ResultDetail detail, Metrics& metrics, v1::PairResult& result) {
-  if (!outcome.status.ok()) return FailItem(outcome.status, metrics, result);
+  if (!outcome.status.ok()) return FailPair(outcome.status, metrics, result);
   PairToProto(outcome, options, origin, detail, result);
   CountScored(outcome, options, metrics);
+}
+
+inline void AnswerPrompt(const GroupOutcome& outcome, const CompletionOptions& options, ResultDetail detail,
+                         Metrics& metrics, v1::PromptResult& result) {
+  if (!outcome.status.ok()) return FailPrompt(outcome.status, metrics, result);
+  CompletionsToProto(outcome, options, detail, result);
+  metrics.OnPromptScored();
 }
 
 }  // namespace prefscore

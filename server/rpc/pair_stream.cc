@@ -11,43 +11,25 @@
 #include "server/rpc/resolve_options.h"
 #include "server/rpc/status_map.h"
 #include "server/util/field_error.h"
+#include "server/util/shutting_down.h"
 #include "server/util/status_macros.h"
 
 namespace prefscore {
 
-void PairStreamSet::Add(PairStream* stream) {
-  absl::MutexLock lock(&mutex_);
-  streams_.insert(stream);
-  if (draining_) {
-    absl::MutexLock stream_lock(&stream->mutex_);
-    stream->End(absl::UnavailableError("the server is shutting down"));
-  }
-}
-
-void PairStreamSet::Remove(PairStream* stream) {
-  absl::MutexLock lock(&mutex_);
-  streams_.erase(stream);
-}
-
-void PairStreamSet::Drain() {
-  std::vector<PairStream*> pinned;
-  {
-    absl::MutexLock lock(&mutex_);
-    draining_ = true;
-    pinned.assign(streams_.begin(), streams_.end());
-    for (PairStream* stream : pinned) stream->Pin();
-  }
-  for (PairStream* stream : pinned) stream->DrainAndUnpin();
-}
-
 PairStream* PairStream::Start(const ServiceContext& context, grpc::CallbackServerContext* rpc,
-                              PairStreamSet& streams) {
-  auto* stream = new PairStream(context, rpc, streams);
+                              StreamSet<PairStream>& streams) {
+  const std::shared_ptr<PairStream> stream(new PairStream(context, rpc, streams));
   context.metrics->OnStreamOpened();
   streams.Add(stream);
   stream->mutex_.Lock();
   stream->Advance();
-  return stream;
+  return stream.get();  // which lives on: gRPC says that it is done after it has got the pointer only
+}
+
+void PairStream::Drain() {
+  mutex_.Lock();
+  End(ShuttingDown());
+  Advance();
 }
 
 void PairStream::OnReadDone(bool ok) {
@@ -81,8 +63,7 @@ void PairStream::OnDone() {
   const grpc::StatusCode code = rpc_->IsCancelled() ? grpc::CANCELLED : final_code_;
   context_.metrics->OnRequest("StreamScorePairs", code, absl::Now() - start_);
   context_.metrics->OnStreamClosed();
-  streams_.Remove(this);
-  delete this;
+  streams_.Remove(shared_from_this());
 }
 
 absl::Status PairStream::HandleMessage(const grpc::ByteBuffer& message) {
@@ -126,7 +107,7 @@ void PairStream::HandlePair(v1::PreferencePair& pair, const InvalidText& invalid
                                             ? PairFromProto(pair, RulesOf(options_->pair, context_), origin)
                                             : InvalidTextError(invalid);
   if (!request.ok()) {
-    FailItem(invalid.empty() ? UnderField("pair", request.status()) : request.status(), *context_.metrics,
+    FailPair(invalid.empty() ? UnderField("pair", request.status()) : request.status(), *context_.metrics,
              *response.mutable_result());
     absl::MutexLock lock(&mutex_);
     return QueueResult(Serialize(response));
@@ -144,9 +125,9 @@ void PairStream::HandlePair(v1::PreferencePair& pair, const InvalidText& invalid
        .deadline = absl::FromChrono(rpc_->deadline()),
        .cancellation = cancellation_,
        .waits_for_room = true},
-      [this, origin, options = options_, response = std::move(response)](
+      [self = shared_from_this(), origin, options = options_, response = std::move(response)](
           absl::Status status, PairOutcomes outcomes) mutable {
-        OnScored(origin, *options, std::move(response), std::move(status), std::move(outcomes));
+        self->OnScored(origin, *options, std::move(response), std::move(status), std::move(outcomes));
       });
 }
 
@@ -156,7 +137,7 @@ void PairStream::OnScored(const PairOrigin& origin, const Options& options, v1::
   if (status.ok()) {
     PairOutcome& outcome = outcomes.pairs.front();
     outcome.status = UnderField("pair", outcome.status);
-    FinishPair(outcome, options.pair, origin, options.detail, *context_.metrics, *response.mutable_result());
+    AnswerPair(outcome, options.pair, origin, options.detail, *context_.metrics, *response.mutable_result());
     bytes = Serialize(response);
   }
   mutex_.Lock();
@@ -205,7 +186,7 @@ void PairStream::Advance() {
       reading_ = true;
       mutex_.Unlock();
       StartRead(&read_buffer_);
-    } else if (end_.has_value() && !writing_ && results_.empty() && num_scoring_ == 0 && num_pins_ == 0) {
+    } else if (end_.has_value() && !writing_ && results_.empty() && num_scoring_ == 0) {
       const grpc::Status status = ToGrpcStatus(*end_);
       final_code_ = status.error_code();
       mutex_.Unlock();
@@ -217,18 +198,6 @@ void PairStream::Advance() {
     }
     mutex_.Lock();
   }
-}
-
-void PairStream::Pin() {
-  absl::MutexLock lock(&mutex_);
-  ++num_pins_;
-}
-
-void PairStream::DrainAndUnpin() {
-  mutex_.Lock();
-  --num_pins_;
-  End(absl::UnavailableError("the server is shutting down"));
-  Advance();
 }
 
 }  // namespace prefscore

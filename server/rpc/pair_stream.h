@@ -3,7 +3,8 @@
 //
 // Invariants. A pair is in flight from its read until its result is written; no read starts while max_stream_in_flight
 // pairs are in flight. At most one read and one write are outstanding. The call is finished once, when it has an end
-// (end_), no pair is with the scorer and no result is left to write; nothing touches it afterwards but gRPC.
+// (end_), no pair is with the scorer and no result is left to write; afterwards no operation is started on it. gRPC holds a
+// plain pointer, which is good until OnDone; whoever else works for the stream holds a shared one.
 #pragma once
 
 #include <grpcpp/server_context.h>
@@ -14,7 +15,6 @@
 #include <deque>
 #include <memory>
 #include <optional>
-#include <set>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -24,34 +24,21 @@
 #include "server/rpc/parse_request.h"
 #include "server/rpc/result_to_proto.h"
 #include "server/rpc/service_context.h"
+#include "server/rpc/stream_set.h"
 
 namespace prefscore {
 
-class PairStream;
-
-// The open streams of a service. Thread-safe.
-class PairStreamSet {
+class PairStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
+                         public std::enable_shared_from_this<PairStream> {
  public:
-  // Ends all streams, also those that are added later, once what they have read is answered.
+  // The stream is one of `streams` until its call is over.
+  static PairStream* Start(const ServiceContext& context, grpc::CallbackServerContext* rpc,
+                           StreamSet<PairStream>& streams);
+
+  // Ends the stream once what it has read is answered.
   void Drain();
 
  private:
-  friend class PairStream;
-  void Add(PairStream* stream);
-  void Remove(PairStream* stream);
-
-  absl::Mutex mutex_;
-  std::set<PairStream*> streams_ ABSL_GUARDED_BY(mutex_);
-  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
-};
-
-class PairStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
- public:
-  // gRPC owns the stream from here on and deletes it when the call is over.
-  static PairStream* Start(const ServiceContext& context, grpc::CallbackServerContext* rpc, PairStreamSet& streams);
-
- private:
-  friend class PairStreamSet;
 
   // The first message, resolved. Shared with the scorer's callbacks.
   struct Options {
@@ -60,7 +47,7 @@ class PairStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
     Priority priority;
   };
 
-  PairStream(const ServiceContext& context, grpc::CallbackServerContext* rpc, PairStreamSet& streams)
+  PairStream(const ServiceContext& context, grpc::CallbackServerContext* rpc, StreamSet<PairStream>& streams)
       : context_(context), rpc_(rpc), streams_(streams) {}
 
   void OnReadDone(bool ok) override;
@@ -80,16 +67,12 @@ class PairStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   void Abandon() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool HasRoom() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Starts whatever operation is due, and releases the lock. Every change of state ends with it, under the same lock:
-  // once the lock is released after the last pair, another thread may finish the call, and `this` be gone.
+  // once the lock is released after the last pair, another thread may finish the call.
   void Advance() ABSL_UNLOCK_FUNCTION(mutex_);
-
-  // Keeps the stream alive until DrainAndUnpin.
-  void Pin();
-  void DrainAndUnpin();
 
   const ServiceContext& context_;
   grpc::CallbackServerContext* const rpc_;
-  PairStreamSet& streams_;
+  StreamSet<PairStream>& streams_;
   const absl::Time start_ = absl::Now();
   const std::shared_ptr<Cancellation> cancellation_ = std::make_shared<Cancellation>();
 
@@ -108,7 +91,6 @@ class PairStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   bool advancing_ ABSL_GUARDED_BY(mutex_) = false;  // a thread is in Advance; it also sees what others change meanwhile
   Priority priority_ ABSL_GUARDED_BY(mutex_) = Priority::kBulk;  // once options are read, theirs
   std::int64_t num_scoring_ ABSL_GUARDED_BY(mutex_) = 0;  // pairs with the scorer
-  int num_pins_ ABSL_GUARDED_BY(mutex_) = 0;
   std::deque<grpc::ByteBuffer> results_ ABSL_GUARDED_BY(mutex_);  // waiting to be written
   std::optional<absl::Status> end_ ABSL_GUARDED_BY(mutex_);       // once set, nothing more is read
 };

@@ -12,6 +12,7 @@
 #include "server/rpc/outcome_status.h"
 #include "server/rpc/resolve_options.h"
 #include "server/rpc/result_to_proto.h"
+#include "server/rpc/status_map.h"
 #include "server/rpc/unary_call.h"
 #include "server/util/field_error.h"
 #include "server/util/status_macros.h"
@@ -76,7 +77,7 @@ void HandleScorePairs(const ServiceContext& context, ScorePairsCall& call) {
       pairs.push_back(*std::move(pair));
       origins.push_back(origin);
     } else {
-      FailItem(pair.status(), *context.metrics, result);
+      FailPair(pair.status(), *context.metrics, result);
     }
   }
   if (pairs.empty()) return call.Finish(absl::OkStatus());
@@ -90,7 +91,7 @@ void HandleScorePairs(const ServiceContext& context, ScorePairsCall& call) {
           const PairOrigin& origin = origins[idx];
           PairOutcome& outcome = outcomes.pairs[idx];
           outcome.status = UnderField(PairPath(origin.index), outcome.status);
-          FinishPair(outcome, options, origin, detail, *context.metrics,
+          AnswerPair(outcome, options, origin, detail, *context.metrics,
                      *call.response().mutable_results(origin.index));
         }
         BatchStatesToProto(outcomes.batch_states, *call.response().mutable_batch_states());
@@ -129,7 +130,7 @@ void HandleScoreCompletions(const ServiceContext& context, ScoreCompletionsCall&
       groups.push_back(*std::move(group));
       indices.push_back(idx);
     } else {
-      FailItem(group.status(), *context.metrics, result);
+      FailPrompt(group.status(), *context.metrics, result);
     }
   }
   if (groups.empty()) return call.Finish(absl::OkStatus());
@@ -141,11 +142,8 @@ void HandleScoreCompletions(const ServiceContext& context, ScoreCompletionsCall&
           absl::Status status, std::vector<GroupOutcome> outcomes) {
         for (std::size_t idx = 0; idx < outcomes.size(); ++idx) {
           v1::PromptResult& result = *call.response().mutable_results(indices[idx]);
-          if (outcomes[idx].status.ok()) {
-            CompletionsToProto(outcomes[idx], options, detail, result);
-          } else {
-            FailItem(UnderField(PromptPath(indices[idx]), outcomes[idx].status), *context.metrics, result);
-          }
+          outcomes[idx].status = UnderField(PromptPath(indices[idx]), outcomes[idx].status);
+          AnswerPrompt(outcomes[idx], options, detail, *context.metrics, result);
         }
         call.Finish(status);
       });
@@ -170,8 +168,8 @@ void HandleEvaluateObjectives(const ServiceContext& context, EvaluateObjectivesC
   EvaluateLogProbs(request.pairs(), *objectives, statuses, call.response());
   for (int idx = 0; idx < request.pairs_size(); ++idx) {
     if (statuses[idx].ok()) continue;
-    FailItem(text_faults[idx].ok() ? UnderField(PairPath(idx), statuses[idx]) : statuses[idx], *context.metrics,
-             *call.response().mutable_results(idx));
+    *call.response().mutable_results(idx)->mutable_status() =
+        ToRpcStatus(text_faults[idx].ok() ? UnderField(PairPath(idx), statuses[idx]) : statuses[idx]);
   }
   call.Finish(absl::OkStatus());
 }

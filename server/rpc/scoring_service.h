@@ -38,7 +38,7 @@ class ScoringService final : public RawScoringService {
   grpc::ServerBidiReactor<Bytes, Bytes>* StreamScorePairs(grpc::CallbackServerContext* rpc) override;
 
   const ServiceContext context_;
-  PairStreamSet streams_;
+  StreamSet<PairStream> streams_;
 };
 
 }  // namespace prefscore

@@ -31,7 +31,7 @@ std::vector<std::shared_ptr<const PromptGroup>> MergeEqualPrompts(const std::vec
 
 std::shared_ptr<GroupJob> MakeCompletionsJob(const GroupRequest& request, const CompletionOptions& options,
                                              GroupOutcome& outcome) {
-  auto prepared = PrepareCompletions(request.content, {options.models, options.profile, options.length});
+  auto prepared = PrepareCompletions(request.content, {options.models, options.length});
   if (!prepared.ok()) {
     outcome.status = prepared.status();
     return nullptr;

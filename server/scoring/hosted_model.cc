@@ -29,6 +29,14 @@ absl::StatusOr<ModelRegistry> ModelRegistry::Create(std::vector<HostedModel> mod
   return registry;
 }
 
+ModelRole ModelRegistry::RoleOf(const HostedModel& model) const {
+  const bool is_policy = model.name == default_policy_;
+  const bool is_reference = model.name == default_reference_;
+  if (is_policy && is_reference) return ModelRole::kPolicyAndReference;
+  if (is_policy) return ModelRole::kPolicy;
+  return is_reference ? ModelRole::kReference : ModelRole::kNone;
+}
+
 absl::StatusOr<const HostedModel*> ModelRegistry::Find(const std::string& name) const {
   for (const HostedModel& model : models_) {
     if (model.name == name) return &model;

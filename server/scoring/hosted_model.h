@@ -18,6 +18,9 @@ struct HostedModel {
   std::shared_ptr<const Tokenizer> tokenizer;  // null: the folder has none, only ids are accepted
 };
 
+// What a model is where a request names none.
+enum class ModelRole { kNone, kPolicy, kReference, kPolicyAndReference };
+
 // The models of a server, fixed at start. Thread-safe.
 class ModelRegistry {
  public:
@@ -28,6 +31,8 @@ class ModelRegistry {
   const std::vector<HostedModel>& models() const { return models_; }
   const std::string& default_policy() const { return default_policy_; }
   const std::string& default_reference() const { return default_reference_; }
+
+  ModelRole RoleOf(const HostedModel& model) const;
 
   // NOT_FOUND listing the known names.
   absl::StatusOr<const HostedModel*> Find(const std::string& name) const;

@@ -96,7 +96,7 @@ std::shared_ptr<GroupJob> MakePairJob(const PairRequest& request, const PairOpti
     FinishPair(request, options, *job, outcome);
     return nullptr;
   }
-  auto prepared = PreparePair(request.content, {models, options.profile, options.length});
+  auto prepared = PreparePair(request.content, {models, options.length});
   if (!prepared.ok()) {
     outcome.status = prepared.status();
     return nullptr;

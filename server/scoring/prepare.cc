@@ -58,9 +58,6 @@ std::int64_t MaxLength(const PrepareOptions& options) {
 }
 
 absl::StatusOr<PreparedGroup> Tokenize(const TextGroup& text, const PrepareOptions& options) {
-  if (options.profile == TokenizationProfile::kIds) {
-    return absl::InvalidArgumentError("the profile 'ids' takes token ids only, and text was sent");
-  }
   ASSIGN_OR_RETURN(const Tokenizer* tokenizer, SharedTokenizer(options.models));
   ASSIGN_OR_RETURN(TokenizedGroup tokenized, TokenizeLikeTrl(*tokenizer, text));
   return PreparedGroup{

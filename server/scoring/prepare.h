@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// From what a caller sent to ids that are fit to be scored: tokenisation by profile, checks, truncation.
+// From what a caller sent to ids that are fit to be scored: tokenisation as TRL does it, checks, truncation.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,6 @@ namespace prefscore {
 // What a group must respect to be scored under all the models of a call.
 struct PrepareOptions {
   std::vector<const HostedModel*> models;  // text is tokenised by the first one's tokenizer, shared by all
-  TokenizationProfile profile = TokenizationProfile::kTrl;
   LengthOptions length;
 };
 

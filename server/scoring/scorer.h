@@ -52,7 +52,7 @@ struct PairOptions {
   const HostedModel* policy = nullptr;
   const HostedModel* reference = nullptr;  // null: no reference is run
   std::vector<Objective> objectives;
-  TokenizationProfile profile = TokenizationProfile::kTrl;
+  TokenizationProfile profile = TokenizationProfile::kTrl;  // kIds: whoever reads content refuses text
   LengthOptions length;
   CacheMode cache_mode = CacheMode::kReadWrite;
   bool cache_policy = false;  // beside the reference's log-probs
@@ -60,7 +60,7 @@ struct PairOptions {
 
 struct CompletionOptions {
   std::vector<const HostedModel*> models;
-  TokenizationProfile profile = TokenizationProfile::kTrl;
+  TokenizationProfile profile = TokenizationProfile::kTrl;  // kIds: whoever reads content refuses text
   LengthOptions length;
   CacheMode cache_mode = CacheMode::kReadWrite;
   const HostedModel* cached_model = nullptr;  // the only one that uses the cache; null: all do

@@ -2,6 +2,7 @@
 // JSON that keeps its key order, from text that may be hostile. Private to this folder.
 #pragma once
 
+#include <cstddef>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -11,10 +12,9 @@ namespace prefscore {
 
 using Json = nlohmann::ordered_json;
 
-inline constexpr int kMaxJsonDepth = 64;  // lists and objects within each other
-inline constexpr int kMaxIntegerDigits = 19;
+inline constexpr std::size_t kMaxIntegerDigits = 19;
 
-// INVALID_ARGUMENT, naming `what`: not JSON, not UTF-8, or deeper than kMaxJsonDepth.
+// INVALID_ARGUMENT, naming `what`: not JSON, not UTF-8, or deeper than kMaxJsonDepth (json_shape.h).
 absl::StatusOr<Json> ParseJson(const std::string& text, const std::string& what);
 
 // As ParseJson; also INVALID_ARGUMENT for an integer of more than kMaxIntegerDigits, which would lose digits in print.

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "server/util/json_shape.h"
 #include "server/util/status_macros.h"
 
 namespace prefscore {
@@ -91,6 +92,7 @@ absl::Status ReadConfigTemplates(const Json& tokenizer_config, std::map<std::str
 absl::StatusOr<TokenizerFiles> ReadTokenizerFiles(const fs::path& folder) {
   TokenizerFiles files;
   ASSIGN_OR_RETURN(files.tokenizer_json, ReadFile(folder / "tokenizer.json"));
+  RETURN_IF_ERROR(CheckJsonDepth(files.tokenizer_json, (folder / "tokenizer.json").string()));
   ASSIGN_OR_RETURN(files.tokenizer_config, ReadObject(folder / "tokenizer_config.json"));
   ASSIGN_OR_RETURN(files.special_tokens_map, ReadObject(folder / "special_tokens_map.json"));
   ASSIGN_OR_RETURN(files.added_tokens, ReadObject(folder / "added_tokens.json"));

@@ -2,15 +2,14 @@
 import json
 import os
 import random
-import re
 import signal
 import subprocess
 import threading
-import urllib.request
 
 import grpc
 import pytest
 from locations import DEMO
+from real_server import wait_until
 
 
 @pytest.fixture
@@ -18,18 +17,18 @@ def cache_flags(tmp_path):
     return ["--cache-dir", tmp_path / "cache"]
 
 
-def metric(server, series):
-    text = urllib.request.urlopen(server.metrics_url).read().decode()
-    return float(re.search(rf"^{re.escape(series)} (\S+)$", text, re.MULTILINE)[1])
-
-
 def state(server):
     return [name for name in ("off", "serving", "not_writing", "unavailable")
-            if metric(server, f'prefscore_cache_state{{state="{name}"}}') == 1]
+            if server.metric("prefscore_cache_state", state=name) == 1]
 
 
 def hits_and_misses(server):
-    return tuple(metric(server, f'prefscore_cache_lookups_total{{result="{result}"}}') for result in ("hit", "miss"))
+    return tuple(server.metric("prefscore_cache_lookups_total", result=result) for result in ("hit", "miss"))
+
+
+def wait_for_entries(server, event, number):
+    wait_until(f"{number} entries are {event}",
+               lambda: server.metric("prefscore_cache_entries_total", event=event) == number)
 
 
 def score(api, server, pairs, **options):
@@ -59,17 +58,21 @@ def test_a_second_run_and_a_restart_compute_nothing_and_give_the_same_bits(api, 
     with start_server(*demo_flags, *cache_flags) as server:
         assert state(server) == ["serving"]
         first, _ = score(api, server, pairs, **everything)
-        computed = metric(server, 'prefscore_tokens_total{kind="computed"}')
+        computed = server.metric("prefscore_tokens_total", kind="computed")
         second, cached = score(api, server, pairs, **everything)
-        assert metric(server, 'prefscore_tokens_total{kind="computed"}') == computed
+        assert server.metric("prefscore_tokens_total", kind="computed") == computed
         assert cached == [(True, True, True, True)] * len(pairs)
+        assert hits_and_misses(server) == (4 * len(pairs), 4 * len(pairs))
         _, cached = score(api, server, pairs)
         assert cached == [(False, False, True, True)] * len(pairs)
+        assert hits_and_misses(server) == (6 * len(pairs), 4 * len(pairs)), "nobody asked for the policy's"
+        assert server.metric("prefscore_tokens_total", kind="saved_by_cache") > 0
+        wait_for_entries(server, "written", 4 * len(pairs))
     with start_server(*demo_flags, *cache_flags) as server:
         third, cached = score(api, server, pairs, **everything)
         assert cached == [(True, True, True, True)] * len(pairs)
         assert hits_and_misses(server) == (4 * len(pairs), 0)
-        assert metric(server, 'prefscore_tokens_total{kind="computed"}') == 0
+        assert server.metric("prefscore_tokens_total", kind="computed") == 0
     assert without == first == second == third
 
 
@@ -85,16 +88,22 @@ def test_streams_and_completions_and_the_command_line_share_it(api, build_dir, s
         return rows, cached
 
     with start_server(*demo_flags, *cache_flags) as server:
+        num_sides = 2 * len(demo_pairs)
         first, _ = run(server, "score", tmp_path / "first.jsonl")
+        assert hits_and_misses(server) == (0, num_sides)
         second, cached = run(server, "score", tmp_path / "second.jsonl")
         assert first == second
+        assert hits_and_misses(server) == (num_sides, num_sides)
         assert all(c.get("reference_chosen_logp") and c.get("reference_rejected_logp") for c in cached)
         third, cached = run(server, "score", tmp_path / "third.jsonl", "--cache", "bypass")
         assert first == third and not any(cached)
         _, cached = run(server, "score", tmp_path / "policy.jsonl", "--cache", "refresh", "--cache-policy")
         assert not any(cached)
+        assert hits_and_misses(server) == (num_sides, num_sides), "neither bypass nor refresh looks anything up"
+        wait_for_entries(server, "written", num_sides + 2 * num_sides)
         _, cached = run(server, "score", tmp_path / "all.jsonl", "--cache", "read-only", "--cache-policy")
         assert all(len(c) == 4 and all(c.values()) for c in cached)
+        assert hits_and_misses(server) == (3 * num_sides, num_sides)
 
         content = lambda text: api.scoring.Content(text=text)
         prompts = [api.scoring.PromptCompletions(prompt=content(p["prompt"]),
@@ -107,6 +116,8 @@ def test_streams_and_completions_and_the_command_line_share_it(api, build_dir, s
             assert [logp["reference"].logp for logp in logps] == [row["reference_chosen_logp"],
                                                                   row["reference_rejected_logp"]]
             assert all(logp["reference"].from_cache and not logp["policy"].from_cache for logp in logps)
+        assert hits_and_misses(server) == (4 * num_sides, num_sides)
+        assert server.metric("prefscore_prompts_scored_total") == len(demo_pairs)
 
 
 def test_another_dtype_shares_nothing(api, start_server, demo_flags, cache_flags, pairs):
@@ -117,6 +128,7 @@ def test_another_dtype_shares_nothing(api, start_server, demo_flags, cache_flags
             pytest.skip("this CPU has no bfloat16 arithmetic: " + server.log.strip().splitlines()[-1])
         _, cached = score(api, server, pairs)
         assert not any(any(flags) for flags in cached)
+        assert hits_and_misses(server) == (0, 2 * len(pairs))
 
 
 def test_a_second_server_on_the_folder_serves_without(api, start_server, demo_flags, cache_flags, pairs):
@@ -127,7 +139,11 @@ def test_a_second_server_on_the_folder_serves_without(api, start_server, demo_fl
         for _ in range(2):
             found, cached = score(api, second, pairs)
             assert found == expected and not any(any(flags) for flags in cached)
+        wait_for_entries(second, "dropped", 2 * 2 * len(pairs))
+        assert second.metric("prefscore_cache_lookups_total", result="hit") == 0
         assert score(api, first, pairs)[1] == [(False, False, True, True)] * len(pairs)
+        assert hits_and_misses(first) == (2 * len(pairs), 2 * len(pairs))
+        assert first.metric("prefscore_cache_entries_total", event="dropped") == 0
 
 
 def test_a_folder_that_cannot_be_made_is_no_cache(api, start_server, demo_flags, pairs, tmp_path):
@@ -136,6 +152,9 @@ def test_a_folder_that_cannot_be_made_is_no_cache(api, start_server, demo_flags,
         assert "unavailable, everything is computed: cannot make the folder" in server.log
         assert state(server) == ["unavailable"]
         assert len(score(api, server, pairs)[0]) == len(pairs)
+        assert server.metric("prefscore_cache_errors_total", kind="open") >= 1
+        assert hits_and_misses(server) == (0, 2 * len(pairs))
+        wait_for_entries(server, "dropped", 2 * len(pairs))
 
 
 def test_servers_that_are_killed_under_load(api, start_server, demo_flags, cache_flags):
@@ -182,4 +201,4 @@ def test_servers_that_are_killed_under_load(api, start_server, demo_flags, cache
             num_cached = sum(sum(flags) for flags in cached)
             assert num_cached > num_hits, "what one server wrote, the next one has"
             num_hits = num_cached
-            assert metric(server, 'prefscore_cache_errors_total{kind="checksum"}') == 0
+            assert server.metric("prefscore_cache_errors_total", kind="checksum") == 0

@@ -35,15 +35,24 @@ def test_bits(api, start_server, demo_flags, random_pairs, dtype):
                 alone |= score(api, channel, [pair])
         assert len(alone) == len(random_pairs)
 
-        def call(seed):
+        def mates(seed):
             rng = random.Random(seed)
-            mates = rng.sample(random_pairs, rng.randint(2, 60))
-            with server.channel() as channel:
-                return score(api, channel, mates)
+            return rng.sample(random_pairs, rng.randint(2, 60))
 
+        def call(seed):
+            with server.channel() as channel:
+                return score(api, channel, mates(seed))
+
+        num_calls = 48
+        saved_before = server.metric("prefscore_tokens_total", kind="saved_by_sharing")
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
-            for found in pool.map(call, range(48)):
+            for found in pool.map(call, range(num_calls)):
                 assert all(found[pair_id] == alone[pair_id] for pair_id in found)
+        # A pair computes its prompt once for both sides, under two models. More than that is saved only where pairs of
+        # several calls meet in a batch.
+        saved_within_pairs = 2 * sum(len(pair.prompt.token_ids.ids) for seed in range(num_calls) for pair in mates(seed))
+        saved = server.metric("prefscore_tokens_total", kind="saved_by_sharing") - saved_before
+        assert saved > saved_within_pairs, "no batch held pairs of several calls: nothing was tested"
 
         swapped = [api.scoring.PreferencePair(id=p.id, prompt=p.prompt, chosen=p.rejected, rejected=p.chosen)
                    for p in random_pairs]

@@ -127,6 +127,8 @@ TEST(MetricsTest, EventsMoveTheirSeriesAndNoOther) {
   metrics->OnPairScored({"policy", "", 0.5, std::nullopt, 0});
   metrics->OnPairFailed(11);
   metrics->OnPairFailed(3);
+  metrics->OnPromptScored();
+  metrics->OnPromptFailed(11);
   const std::string text = TextOf(*metrics);
   for (const char* line :
        {"prefscore_requests_total{code=\"INVALID_ARGUMENT\",method=\"ScorePairs\"} 1",
@@ -162,7 +164,8 @@ TEST(MetricsTest, EventsMoveTheirSeriesAndNoOther) {
         "prefscore_learning_cell_pairs_total{policy=\"other\",policy_ranking=\"right\",reference=\"policy\","
         "reference_ranking=\"wrong\"} 0",
         "prefscore_pairs_failed_total{code=\"OUT_OF_RANGE\"} 1",
-        "prefscore_pairs_failed_total{code=\"INVALID_ARGUMENT\"} 1", "prefscore_non_finite_results_total 1"}) {
+        "prefscore_pairs_failed_total{code=\"INVALID_ARGUMENT\"} 1", "prefscore_prompts_scored_total 1",
+        "prefscore_prompts_failed_total{code=\"OUT_OF_RANGE\"} 1", "prefscore_non_finite_results_total 2"}) {
     EXPECT_THAT(text, HasSubstr(absl::StrCat(line, "\n")));
   }
 }
@@ -184,7 +187,7 @@ TEST(MetricsTest, AllNamesHaveThePrefixAndHelp) {
     EXPECT_TRUE(with_help.contains(name)) << name;
     EXPECT_EQ(name.ends_with("_total"), rest == " counter") << name;
   }
-  EXPECT_EQ(num_types, 32);
+  EXPECT_EQ(num_types, 34);
 }
 
 TEST(MetricsExposerTest, ServesWhatPromtoolAccepts) {

@@ -38,6 +38,23 @@ TEST(RowIndependenceTest, FindsAPlaceInTheTileThatChangesTheLastBit) {
   }
 }
 
+// A bias is where the product starts to add up, which is another kernel than one that starts from nothing.
+TEST(RowIndependenceTest, ABiasMakesAnotherKindOfEqualSize) {
+  constexpr std::int64_t kIn = 4, kOut = 3;
+  const std::vector<float> weights(kIn * kOut, 0.5f), bias(kOut, 1.0f);
+  LinearView without;
+  without.weight = {.data = reinterpret_cast<const std::byte*>(weights.data()), .num_out = kOut, .num_in = kIn,
+                    .out_stride = kIn};
+  LinearView with = without;
+  with.bias = {.data = reinterpret_cast<const std::byte*>(bias.data()), .num_out = 1, .num_in = kOut,
+               .out_stride = kOut};
+  const ThreadPool pool(1);
+  const PackedLinear plain(std::span(&without, 1), Precision::kFloat32, pool);
+  const PackedLinear biased(std::span(&with, 1), Precision::kFloat32, pool);
+  const std::vector<const PackedLinear*> all = {&plain, &biased, &plain, &biased};
+  EXPECT_EQ(OneOfEachKind(all), (std::vector<const PackedLinear*>{&plain, &biased}));
+}
+
 TEST(RowIndependenceTest, HoldsForALinearHere) {
   constexpr std::int64_t kIn = 300, kOut = 100;
   std::vector<float> weights(kIn * kOut);

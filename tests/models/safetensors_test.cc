@@ -93,7 +93,7 @@ TEST(SafetensorsTest, RefusesABadHeader) {
   ExpectMalformed(R"({"a":{"dtype":"U8","shape":[1],"shape":[1],"data_offsets":[0,1]}})", 1, "the key 'shape' twice");
   std::string deep = "{\"a\":";
   for (int i = 0; i < 100'000; ++i) deep += '[';
-  ExpectMalformed(deep, 0, "nested deeper than 32");
+  ExpectMalformed(deep, 0, "the header: nests lists and objects 100001 deep; the limit is 64");
 }
 
 TEST(SafetensorsTest, RefusesABadEntry) {

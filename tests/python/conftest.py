@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Servers for the tests of the Python package: a fake one per test, real ones with small models per session."""
+import asyncio
 import json
 
 import pytest
@@ -28,6 +29,7 @@ class FakeClock(Clock):
         self.sleep(delay_s)
 
     async def async_sleep(self, delay_s):
+        await asyncio.sleep(0.001)
         self.sleep(delay_s)
 
     def random(self):

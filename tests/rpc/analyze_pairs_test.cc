@@ -142,6 +142,9 @@ TEST_F(AnalyzePairsTest, TheFirstFaultEndsTheCallUnlessTheyAreSkipped) {
   EXPECT_EQ(report.faulty_pairs(0).id(), "nan");
   EXPECT_EQ(report.faulty_pairs(1).id(), "outside");
   EXPECT_THAT(report.faulty_pairs(1).message(), HasSubstr("token id 300"));
+  EXPECT_EQ(MetricValue("prefscore_pairs_failed_total", {{"code", "INVALID_ARGUMENT"}}), 1)
+      << "log-probs are not there to be scored, so that the faults of them are not counted either";
+  EXPECT_EQ(MetricValue("prefscore_pairs_scored_total"), 0);
 }
 
 TEST_F(AnalyzePairsTest, WhatIsWrongWithTheCallIsNamed) {

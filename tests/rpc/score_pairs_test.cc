@@ -367,7 +367,14 @@ TEST_F(ScorePairsTest, MalformedConversationsAreThatPairsFault) {
   prompt->set_json("[]");
   ExpectPairFault(bad, json_field, "is a JSON array, not an object");
   prompt->set_json("{\"a\":" + std::string(100000, '[') + std::string(100000, ']') + "}");
-  ExpectPairFault(bad, json_field, "nests 100001 deep; the limit is 64");
+  ExpectPairFault(bad, json_field, "nests lists and objects 100001 deep; the limit is 63");
+  const auto nested = [](int depth) {
+    return "{\"role\":\"user\",\"a\":" + std::string(depth - 1, '[') + std::string(depth - 1, ']') + "}";
+  };
+  prompt->set_json(nested(64));  // and the list of messages around it
+  ExpectPairFault(bad, json_field, "nests lists and objects 64 deep; the limit is 63");
+  prompt->set_json(nested(63));
+  EXPECT_FALSE(Score(bad).has_status()) << Score(bad).status().message();
 }
 
 TEST_F(ScorePairsTest, TemplateInputsMustBeJsonForConversations) {

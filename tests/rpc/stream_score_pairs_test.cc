@@ -282,5 +282,33 @@ TEST_F(PairStreamTest, ManyStreamsThatEndInAllWaysLeaveNothingBehind) {
   WaitUntilClosed();
 }
 
+// A drain meets streams at every point of their lives; each ends once, with its results, a cancellation or UNAVAILABLE.
+TEST_F(PairStreamTest, ADrainAmongStreamsThatEndLeavesNothingBehind) {
+  Start();
+  std::atomic<int> num_finished{0};
+  std::vector<std::thread> clients;
+  for (int client = 0; client < 6; ++client) {
+    clients.emplace_back([this, client, &num_finished] {
+      for (int round = 0;; ++round) {
+        grpc::ClientContext context;
+        context.set_deadline(absl::ToChronoTime(absl::Now() + absl::Seconds(30)));
+        auto stream = Open(context);
+        for (int idx = 0; idx < (client + round) % 5; ++idx) Send(*stream, IdPair({5}, {1}, {2}));
+        if ((client + round) % 4 == 0) context.TryCancel();
+        stream->WritesDone();
+        ReadAll(*stream);
+        const grpc::Status status = stream->Finish();
+        ++num_finished;
+        if (status.error_code() == grpc::UNAVAILABLE) return;
+        EXPECT_TRUE(status.ok() || status.error_code() == grpc::CANCELLED) << status.error_message();
+      }
+    });
+  }
+  WaitUntil("streams come and go", [&] { return num_finished > 30; });
+  EXPECT_TRUE(server_->Drain(absl::Seconds(20)));
+  for (std::thread& client : clients) client.join();
+  EXPECT_EQ(MetricValue("prefscore_streams_in_flight"), 0);
+}
+
 }  // namespace
 }  // namespace prefscore

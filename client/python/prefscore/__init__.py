@@ -6,8 +6,11 @@
             print(result.policy_margin, result.objectives[0].loss)
 """
 
-from .analysis import AnalysisOptions, Report, SweepGrid
+from .aio import AsyncClient
+from .aio_stream import AsyncPairStream
+from .analysis import AnalysisOptions, SweepGrid
 from .client import Client
+from .columns import EvaluatedColumns, LogProbColumns, ObjectiveColumns
 from .dataset import DatasetSummary, score_dataset
 from .errors import (
     Cancelled,
@@ -26,6 +29,7 @@ from .errors import (
     Unavailable,
     VersionMismatch,
 )
+from .report import Report
 from .retry import RetryPolicy
 from .servers import Tls
 from .stream import PairStream

@@ -1,18 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reports on sets of pairs: the options, the messages that carry the pairs, and the report."""
+"""Asking for a report on a set of pairs: the options, and the messages that carry the pairs."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from google.protobuf import json_format
 
 from . import convert
 from .content import number, wrong
-from .errors import InvalidArgument
 from .types import Limits, Pair, PairLogProbs, ScoringOptions
 from .v1 import diagnostics_pb2 as pb
 
@@ -52,49 +49,6 @@ class AnalysisOptions:
     num_listed_pairs: int = 0
     preference_probabilities: Sequence[float] = ()
     skip_faulty_pairs: bool = False
-
-
-class Report:
-    """A report on a set of pairs.
-
-    message: the contract's `AnalysisReport`, with all numbers; definitions in proto/prefscore/v1/diagnostics.proto.
-    """
-
-    def __init__(self, message: pb.AnalysisReport) -> None:
-        self.message = message
-
-    @property
-    def overall(self) -> pb.SliceReport:
-        """The part about all pairs."""
-        return self.message.slices[0]
-
-    def slices(self, label_name: str) -> dict[str, pb.SliceReport]:
-        """The parts about the pairs with each value of a label; under "", the group of further values, if any."""
-        names = {slice_.label_name for slice_ in self.message.slices if slice_.label_name}
-        if label_name not in names:
-            raise InvalidArgument(f"no pair has the label {label_name!r}; there are: {', '.join(sorted(names)) or 'none'}")
-        return {s.label_value: s for s in self.message.slices if s.label_name == label_name}
-
-    def to_json(self) -> str:
-        """proto3 JSON with the proto's field names, as `prefscore analyze --json` writes it, but for 64-bit integers,
-        which are strings here."""
-        return json_format.MessageToJson(
-            self.message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-        )
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> Report:
-        """Reads what `to_json` or `prefscore analyze --json` wrote."""
-        try:
-            fields = json.loads(text)
-            if not isinstance(fields, dict):
-                raise ValueError(f"it is a {type(fields).__name__}")
-            return cls(json_format.ParseDict(fields, pb.AnalysisReport()))
-        except (json_format.ParseError, ValueError) as error:
-            raise InvalidArgument(f"this is no report: {error}") from None
-
-    def __repr__(self) -> str:
-        return f"<Report: {self.message.num_pairs} pairs, {self.message.num_faulty_pairs} faulty>"
 
 
 def _count(value: object, name: str) -> int:
@@ -140,7 +94,7 @@ class Messages:
     def __init__(self, options: pb.AnalysisOptions, limits: Limits) -> None:
         self._max_pairs = min(_MAX_PAIRS_PER_MESSAGE, limits.max_pairs_per_request or _MAX_PAIRS_PER_MESSAGE)
         self._max_bytes = (limits.max_message_bytes or 4 << 20) * _MAX_SHARE_OF_MESSAGE
-        self._message = pb.AnalyzePairsRequest(options=options)
+        self._message = pb.AnalyzePairsRequest(options=options, return_html=True)
         self._num_read = 0
         self._num_bytes = 0
 

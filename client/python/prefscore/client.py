@@ -3,25 +3,26 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 import grpc
 from google.protobuf import wrappers_pb2
 
-from . import analysis, calls, convert, unary
-from .analysis import AnalysisOptions, Report
+from . import analysis, calls, columns, convert, unary
+from .analysis import AnalysisOptions
 from .calls import Method, Request, Response
+from .columns import Chunks, EvaluatedColumns, LogProbColumns
 from .core import ClientCore, can_start_over, check_iterable
-from .errors import FailedPrecondition, PrefscoreError, from_rpc_error
+from .errors import Cancelled, PrefscoreError, from_rpc_error
+from .report import Report
 from .retry import NO_RETRIES, RetryPolicy
 from .servers import HANDSHAKE_TIMEOUT_S, Attempts, ChannelSettings, Server
 from .stream import PairStream, StreamRun
-from .stream_state import StreamState, options_message
+from .stream_state import options_message
 from .types import (
     CacheMode,
     Health,
@@ -74,11 +75,10 @@ class Client(ClientCore):
 
     def close(self) -> None:
         """Ends what is under way. Repeated calls do nothing."""
-        if self._is_closed or os.getpid() != self._pid:
+        if not self._close():
             return
-        self._is_closed = True
         for stream in list(self._streams):
-            stream.fail(FailedPrecondition("this Client was closed while the stream was under way"))
+            stream.end(self._closed_under_way())
         for channel in self._channels.values():
             channel.close()
 
@@ -95,24 +95,25 @@ class Client(ClientCore):
 
         Results come as they finish, or in the order of the pairs. A pair that is at fault has a result with an `error`;
         nothing is raised for it. Scoring starts at once. `pairs` is read on another thread, no further ahead than the
-        client's `max_in_flight_pairs` and `max_in_flight_bytes`; what it raises is raised by the iterator, which ends.
+        client's `max_in_flight_pairs` and `max_in_flight_bytes`. The iterator raises what ends the stream early: what
+        reading `pairs` raised, InvalidArgument for what is no `Pair`, or the servers' error.
 
         With several servers each pair goes to the least busy one. A server or connection that is lost is called again,
         as the client's `retry` says, and pairs without a result are sent again, also to other servers. Where models or
         tokenizer are then others than before, the stream ends with FailedPrecondition.
         """
+        return PairStream(self._start_stream(pairs, options, in_order), self._check_fork)
+
+    def _start_stream(self, pairs: Iterable[Pair], options: ScoringOptions, in_order: bool) -> StreamRun:
         self._check_usable()
         check_iterable(pairs)
-        first = options_message(convert.options_to_proto(options))
-        state = StreamState(
-            self._servers, self._retry, self._clock, self._max_in_flight_pairs, self._max_in_flight_bytes, in_order
-        )
+        first = options_message(options)
         run = StreamRun(
-            state, pairs, first, self._clock, lambda server: self._shake_hands(server, HANDSHAKE_TIMEOUT_S),
+            self._new_stream(in_order), pairs, first, self._clock, lambda server: self._shake_hands(server, HANDSHAKE_TIMEOUT_S),
             self._open_stream,
         )  # fmt: skip
         self._streams.add(run)
-        return PairStream(run, self._check_fork)
+        return run
 
     def score_completions(
         self,
@@ -143,15 +144,61 @@ class Client(ClientCore):
             timeout_s,
         )  # fmt: skip
 
+    @overload
     def evaluate_objectives(
         self,
         pairs: Iterable[PairLogProbs],
         objectives: Sequence[Objective | WeightedSum | str] = (),
         *,
         timeout_s: float | None = None,
-    ) -> ScoredPairs:
-        """Objectives of pairs whose log-probs are known. Runs no model."""
-        return self._ask(unary.evaluate_objectives(pairs, objectives), timeout_s)
+    ) -> ScoredPairs: ...
+    @overload
+    def evaluate_objectives(
+        self,
+        pairs: LogProbColumns,
+        objectives: Sequence[Objective | WeightedSum | str] = (),
+        *,
+        timeout_s: float | None = None,
+    ) -> EvaluatedColumns: ...
+    def evaluate_objectives(
+        self,
+        pairs: Iterable[PairLogProbs] | LogProbColumns,
+        objectives: Sequence[Objective | WeightedSum | str] = (),
+        *,
+        timeout_s: float | None = None,
+    ) -> ScoredPairs | EvaluatedColumns:
+        """Objectives of pairs whose log-probs are known. Runs no model.
+
+        pairs: at most `Limits.max_pairs_per_request` of them; or any number as `LogProbColumns`, which is much faster:
+            then the results are columns, too. Objectives that depend on all pairs of a call (aot, beta_dpo, ...) are
+            refused where one call cannot carry all pairs.
+        """
+        if not isinstance(pairs, LogProbColumns):
+            return self._ask(unary.evaluate_objectives(pairs, objectives), timeout_s)
+        return self._evaluate_columns(pairs, objectives, timeout_s, threading.Event())
+
+    def _evaluate_columns(
+        self,
+        pairs: LogProbColumns,
+        objectives: Sequence[Objective | WeightedSum | str],
+        timeout_s: float | None,
+        is_cancelled: threading.Event,
+    ) -> EvaluatedColumns:
+        """Once `is_cancelled` is set, no further calls are made."""
+        protos = convert.objectives_to_proto(objectives)
+        attempts = self._attempts(timeout_s, self._retry)
+
+        def ask(request: scoring_pb2.EvaluateObjectivesRequest) -> scoring_pb2.EvaluateObjectivesResponse:
+            if is_cancelled.is_set():
+                raise Cancelled("the call was cancelled")
+            call = unary.Call(calls.EVALUATE_OBJECTIVES, request, lambda response: response)
+            return self._ask(call, attempts.remaining_s())
+
+        info = self._attempt(attempts, lambda server: self._shake_hands(server, attempts.handshake_timeout_s()))
+        chunks = Chunks(pairs, protos, info.limits)
+        if chunks.num_pairs > chunks.pairs_per_call:
+            chunks.check_no_batch_objective(self.objectives(timeout_s=attempts.remaining_s()))
+        return columns.evaluate(chunks, protos, ask)
 
     def analyze(self, pairs: Iterable[Pair | PairLogProbs], options: AnalysisOptions = AnalysisOptions()) -> Report:
         """One report on any number of pairs: `Pair` is scored on the way, `PairLogProbs` is known already.
@@ -160,11 +207,7 @@ class Client(ClientCore):
         of the server; what it raises is raised here. Tried again only where it can be read again, as a list can.
         Raises InvalidArgument for the first faulty pair, unless `options.skip_faulty_pairs` is set.
         """
-        check_iterable(pairs)
-        first = analysis.options_to_proto(options)
-        retry = self._retry if can_start_over(pairs) else NO_RETRIES
-        attempts = Attempts(self._servers, retry, self._clock, timeout_s=None)
-        return self._attempt(attempts, lambda server: self._analyze_at(server, pairs, first))
+        return self._analyze(pairs, options, lambda call: None)
 
     def objectives(self, *, timeout_s: float | None = None) -> list[ObjectiveInfo]:
         """All objectives that the server knows, with formulas, parameters and sources."""
@@ -176,18 +219,21 @@ class Client(ClientCore):
 
     def health(self, *, timeout_s: float | None = None) -> Health:
         """Whether the server serves: "serving", "not_serving" (it is shutting down) or "unknown". Not retried."""
-        call = unary.Call(calls.CHECK_HEALTH, wrappers_pb2.StringValue(), lambda reply: convert.health(reply.value))
         attempts = self._attempts(timeout_s, NO_RETRIES)
-        return self._attempt(
-            attempts, lambda server: call.read(self._call(server, call.method, call.request, attempts.remaining_s()))
+        reply = self._attempt(
+            attempts,
+            lambda server: self._call(server, calls.CHECK_HEALTH, wrappers_pb2.StringValue(), attempts.remaining_s()),
         )
+        return convert.health(reply.value)
 
     def _ask(self, call: unary.Call[Request, Response, Answer], timeout_s: float | None) -> Answer:
         attempts = self._attempts(timeout_s, self._retry)
 
         def ask(server: Server) -> Response:
             self._shake_hands(server, attempts.handshake_timeout_s())
-            return self._call(server, call.method, call.request, attempts.remaining_s())
+            response = self._call(server, call.method, call.request, attempts.remaining_s())
+            self._servers.answered(server)
+            return response
 
         return call.read(self._attempt(attempts, ask))
 
@@ -197,17 +243,29 @@ class Client(ClientCore):
             self._check_usable()
             server = self._servers.pick()
             try:
-                value = act(server)
-                self._servers.answered(server)
-                return value
+                return act(server)
             except PrefscoreError as error:
                 failure = error
             finally:
                 self._servers.add_in_flight(server, -1)
             self._clock.sleep(attempts.failed(server, failure))
 
+    def _analyze(
+        self, pairs: Iterable[Pair | PairLogProbs], options: AnalysisOptions, on_call: Callable[[grpc.Future[Any]], None]
+    ) -> Report:
+        """on_call: is given each call that is made, to cancel it."""
+        check_iterable(pairs)
+        first = analysis.options_to_proto(options)
+        retry = self._retry if can_start_over(pairs) else NO_RETRIES
+        attempts = Attempts(self._servers, retry, self._clock, timeout_s=None)
+        return self._attempt(attempts, lambda server: self._analyze_at(server, pairs, first, on_call))
+
     def _analyze_at(
-        self, server: Server, pairs: Iterable[Pair | PairLogProbs], options: diagnostics_pb2.AnalysisOptions
+        self,
+        server: Server,
+        pairs: Iterable[Pair | PairLogProbs],
+        options: diagnostics_pb2.AnalysisOptions,
+        on_call: Callable[[grpc.Future[Any]], None],
     ) -> Report:
         limits = self._shake_hands(server, HANDSHAKE_TIMEOUT_S).limits
         faults: list[BaseException] = []  # what reading the pairs raised
@@ -230,8 +288,11 @@ class Client(ClientCore):
             method.path, method.request.SerializeToString, method.response.FromString
         ).future(requests(), metadata=self._metadata)
         is_calling.set()
+        on_call(call)
         try:
-            return Report(call.result().report)
+            response = call.result()
+            self._servers.answered(server)
+            return Report(response.report, response.html)
         except (grpc.RpcError, grpc.FutureCancelledError) as error:
             if faults:
                 raise faults[0] from None

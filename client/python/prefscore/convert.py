@@ -205,7 +205,7 @@ def options_to_proto(options: types.ScoringOptions) -> pb.ScoringOptions:
 # --- out ------------------------------------------------------------------------------------------------------------
 
 
-def _error(status: status_pb2.Status) -> PairError:
+def pair_error(status: status_pb2.Status) -> PairError:
     error = from_status(status)
     return PairError(error.code, status.message, error.field_violations)
 
@@ -246,7 +246,7 @@ def result_from_proto(result: pb.PairResult, index: int | None = None) -> types.
     return types.PairResult(
         id=result.id,
         index=result.index if index is None else index,
-        error=_error(result.status) if failed else None,
+        error=pair_error(result.status) if failed else None,
         policy_chosen_logp=None if failed else result.policy_chosen_logp,
         policy_rejected_logp=None if failed else result.policy_rejected_logp,
         reference_chosen_logp=result.reference_chosen_logp if has("reference_chosen_logp") else None,
@@ -307,7 +307,7 @@ def prompt_results_from_proto(response: pb.ScoreCompletionsResponse) -> list[typ
         types.PromptResult(
             id=result.id,
             index=result.index,
-            error=_error(result.status) if result.HasField("status") else None,
+            error=pair_error(result.status) if result.HasField("status") else None,
             completions=tuple(map(_completion, result.completions)),
             models=models,
         )

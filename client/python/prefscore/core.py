@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from .content import wrong
 from .errors import FailedPrecondition, InvalidArgument
 from .retry import Clock, RetryPolicy
 from .servers import Attempts, ChannelSettings, Servers, Tls, check_addresses
+from .stream_state import StreamState
 
 
 class ClientCore:
@@ -28,6 +29,7 @@ class ClientCore:
         max_in_flight_pairs: int = 256,
         max_in_flight_bytes: int = 32 << 20,
         _clock: Clock | None = None,
+        _servers: Servers | None = None,
     ) -> None:
         addresses = check_addresses(servers)
         self._settings = ChannelSettings(tls, token)
@@ -38,7 +40,7 @@ class ClientCore:
         self._retry = retry
         self._max_in_flight_pairs = _positive(max_in_flight_pairs, "max_in_flight_pairs")
         self._max_in_flight_bytes = _positive(max_in_flight_bytes, "max_in_flight_bytes")
-        self._servers = Servers(addresses, self._clock)
+        self._servers = _servers or Servers(addresses, self._clock)
         self._pid = os.getpid()
         self._is_closed = False
         self._attempts(None, retry)  # a timeout of a wrong form is told now
@@ -50,6 +52,21 @@ class ClientCore:
 
     def _attempts(self, timeout_s: float | None, retry: RetryPolicy) -> Attempts:
         return Attempts(self._servers, retry, self._clock, self._timeout_s if timeout_s is None else timeout_s)
+
+    def _new_stream(self, in_order: bool) -> StreamState:
+        return StreamState(
+            self._servers, self._retry, self._clock, self._max_in_flight_pairs, self._max_in_flight_bytes, bool(in_order)
+        )
+
+    def _close(self) -> bool:
+        """Whether there is something to close: not a second time, nor in a fork."""
+        if self._is_closed or os.getpid() != self._pid:
+            return False
+        self._is_closed = True
+        return True
+
+    def _closed_under_way(self) -> FailedPrecondition:
+        return FailedPrecondition(f"this {type(self).__name__} was closed while the call was under way")
 
     def _check_usable(self) -> None:
         self._check_fork()
@@ -77,10 +94,12 @@ def _positive(value: object, name: str) -> int:
 
 
 def check_iterable(pairs: object) -> None:
-    if not hasattr(pairs, "__iter__") and not hasattr(pairs, "__aiter__"):
-        raise wrong("pairs", f"must be an iterable of pairs, not {type(pairs).__name__}")
+    if hasattr(pairs, "__iter__"):
+        return
+    hint = "; AsyncClient reads async iterables" if hasattr(pairs, "__aiter__") else ""
+    raise wrong("pairs", f"must be an iterable of pairs, not {type(pairs).__name__}{hint}")
 
 
-def can_start_over(pairs: Iterable[object]) -> bool:
+def can_start_over(pairs: object) -> bool:
     """Whether `pairs` can be read again from the start: a list, not a generator."""
-    return not hasattr(pairs, "__next__") and not hasattr(pairs, "__anext__")
+    return not hasattr(pairs, "__next__")

@@ -22,20 +22,20 @@ from .v1 import scoring_pb2
 # Longest wait, after the last result, for servers to end their calls themselves.
 _GOODBYE_S = 1.0
 
+def _ignore() -> None:
+    pass
+
+
 OpenCall = Callable[[Server, Iterator[bytes]], "grpc.CallIterator[scoring_pb2.StreamScorePairsResponse]"]
 
 
 class PairStream(Iterator[PairResult]):
-    """The results of `Client.stream_pairs`: an iterator, and a context manager that closes it.
-
-    `next` raises what ended the stream: what reading the pairs raised, InvalidArgument for what is no `Pair`, or the
-    servers' error. Thread-safe.
-    """
+    """The results of `Client.stream_pairs`: an iterator, and a context manager that closes it. Thread-safe."""
 
     def __init__(self, run: StreamRun, check_usable: Callable[[], None]) -> None:
         self._run = run
         self._check_usable = check_usable
-        weakref.finalize(self, run.close).atexit = False
+        weakref.finalize(self, run.end).atexit = False
 
     def __next__(self) -> PairResult:
         self._check_usable()
@@ -43,7 +43,7 @@ class PairStream(Iterator[PairResult]):
 
     def close(self) -> None:
         """Ends the stream at once, from any thread; pairs without a result get none. Repeated calls do nothing."""
-        self._run.close()
+        self._run.end()
 
     def __enter__(self) -> PairStream:
         return self
@@ -72,6 +72,7 @@ class StreamRun:
         self._has_room = threading.Condition(self._lock)
         self._has_work = threading.Condition(self._lock)  # or there will be no more
         self._has_news = threading.Condition(self._lock)
+        self.on_news: Callable[[], None] = _ignore  # called with the lock held: it must neither wait nor come back
         self._start("reader", self._read, iter(pairs))
         for lane in state.lanes:
             self._start(lane.server.address, self._run_lane, lane)
@@ -81,28 +82,38 @@ class StreamRun:
 
     def next(self) -> PairResult:
         with self._lock:
-            while not self._state.is_over:
-                if (result := self._state.take()) is not None:
-                    self._has_room.notify()
-                    return result
-                if self._state.is_done():
-                    self._has_work.notify_all()  # calls end now
-                    self._has_news.wait_for(lambda: not self._calls, _GOODBYE_S)
-                    break
+            while (result := self._poll()) is None and not self._is_finished():
                 self._has_news.wait()
-            failure, self._state.failure = self._state.failure, None
-        self._end(None)
-        if failure is not None:
-            raise failure
+        if result is not None:
+            return result
+        self.finish()
         raise StopIteration
 
-    def close(self) -> None:
-        self._end(None)
+    def poll(self) -> tuple[PairResult | None, bool]:
+        """A result, if one is there, and whether there will be none any more: then `finish` is due. Does not wait."""
+        with self._lock:
+            return self._poll(), self._is_finished()
 
-    def fail(self, failure: BaseException) -> None:
-        self._end(failure)
+    def _poll(self) -> PairResult | None:
+        if self._state.is_over:
+            return None
+        if (result := self._state.take()) is not None:
+            self._has_room.notify()
+        return result
 
-    def _end(self, failure: BaseException | None) -> None:
+    def finish(self) -> None:
+        """Waits a little until the servers have ended their calls. Raises what ended the stream early."""
+        with self._lock:
+            if not self._state.is_over:
+                self._has_work.notify_all()  # calls end now
+                self._has_news.wait_for(lambda: not self._calls, _GOODBYE_S)
+            failure, self._state.failure = self._state.failure, None
+        self.end()
+        if failure is not None:
+            raise failure
+
+    def end(self, failure: BaseException | None = None) -> None:
+        """Ends the stream at once; the caller gets `failure`, if it is one. Does nothing where it has ended."""
         if os.getpid() != self._pid:
             return  # of a fork, where the threads are not, and the lock may be held for ever
         with self._lock:
@@ -111,8 +122,9 @@ class StreamRun:
             self._state.is_over = True
             self._state.failure = failure
             open_calls = list(self._calls.values())
-            for condition in (self._has_room, self._has_work, self._has_news):
+            for condition in (self._has_room, self._has_work):
                 condition.notify_all()
+            self._tell_news()
         for call in open_calls:
             call.cancel()
 
@@ -136,12 +148,12 @@ class StreamRun:
                     self._state.add(request)
                     self._has_work.notify_all()
         except BaseException as error:
-            self._end(error)
+            self.end(error)
             return
         with self._lock:
             self._state.end_input()
             self._has_work.notify_all()
-            self._has_news.notify_all()
+            self._tell_news()
 
     def _run_lane(self, lane: Lane) -> None:
         try:
@@ -151,13 +163,17 @@ class StreamRun:
                 except PrefscoreError as error:
                     self._wait_after(lane, error)
         except BaseException as error:
-            self._end(error)
+            self.end(error)
 
     def _wait_for_work(self) -> bool:
         """False: there will be no more."""
         with self._lock:
             self._has_work.wait_for(lambda: self._state.wants_call() or self._is_finished())
             return not self._is_finished()
+
+    def _tell_news(self) -> None:
+        self._has_news.notify_all()
+        self.on_news()
 
     def _is_finished(self) -> bool:
         return self._state.is_over or self._state.is_done()
@@ -187,7 +203,7 @@ class StreamRun:
                         return
                     self._state.accept(lane, call, response.result)
                     self._has_work.notify_all()
-                    self._has_news.notify()
+                    self._tell_news()
         except grpc.RpcError as error:
             raise from_rpc_error(rpc, lane.server.address) from error
         finally:
@@ -195,7 +211,7 @@ class StreamRun:
                 num_lost = self._state.end_call(lane, call)
                 del self._calls[lane]
                 self._has_work.notify_all()
-                self._has_news.notify_all()
+                self._tell_news()
             rpc.cancel()
         if num_lost > 0:
             raise lost_without_reason(num_lost, lane.server.address)
@@ -211,7 +227,7 @@ class StreamRun:
                 request = self._state.send(lane, call)
                 lane.is_asking = False
                 self._has_work.notify_all()  # another server is the least busy one now
-                self._has_news.notify()
+                self._tell_news()
             if request is not None:
                 yield request
 

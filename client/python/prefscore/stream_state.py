@@ -21,7 +21,7 @@ from .content import wrong
 from .errors import FailedPrecondition, Internal, PrefscoreError, Unavailable, from_status
 from .retry import Backoff, Clock, RetryPolicy, is_retryable
 from .servers import Server, Servers
-from .types import Pair, PairResult
+from .types import Pair, PairResult, ScoringOptions
 from .v1 import scoring_pb2 as pb
 
 logger = logging.getLogger("prefscore")
@@ -228,8 +228,9 @@ def _too_large(num_bytes: int, max_bytes: int) -> pb.PairResult:
     return pb.PairResult(status=status_pb2.Status(code=grpc.StatusCode.INVALID_ARGUMENT.value[0], message=message))
 
 
-def options_message(options: pb.ScoringOptions) -> bytes:
-    return pb.StreamScorePairsRequest(options=options).SerializeToString()
+def options_message(options: ScoringOptions) -> bytes:
+    """The message that a call begins with. Raises InvalidArgument for options of a wrong form."""
+    return pb.StreamScorePairsRequest(options=convert.options_to_proto(options)).SerializeToString()
 
 
 def lost_without_reason(num_lost: int, address: str) -> Internal:

@@ -29,7 +29,7 @@ def check(results, pairs, in_order):
 
 
 def stream_threads():
-    return [thread for thread in threading.enumerate() if thread.name.startswith("prefscore stream")]
+    return [thread for thread in threading.enumerate() if thread.name.startswith("prefscore ")]
 
 
 def wait_until(condition, timeout_s=10):
@@ -170,7 +170,7 @@ def test_a_stream_ends_at_once(fake_server, how):
         gc.collect()
     else:
         client.close()
-        with pytest.raises(prefscore.FailedPrecondition, match="this Client was closed while the stream was under way"):
+        with pytest.raises(prefscore.FailedPrecondition, match="this Client was closed while the call was under way"):
             list(stream)
     wait_until(lambda: not stream_threads())
     client.close()

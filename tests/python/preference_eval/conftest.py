@@ -18,7 +18,8 @@ def _float32s(values):
 def make_result():
     """make_result(chosen, rejected, reference_chosen, reference_rejected, ...): from log-probs per token."""
 
-    def make(chosen=(), rejected=(), reference_chosen=None, reference_rejected=None, *, subset=None, failed=False, index=0):
+    def make(chosen=(), rejected=(), reference_chosen=None, reference_rejected=None, *, subset=None, failed=False,
+             index=0):  # fmt: skip
         result = dict(NOTHING, id="", index=index, labels={} if subset is None else {"subset": subset},
                       num_chosen_tokens=len(chosen), num_rejected_tokens=len(rejected))  # fmt: skip
         if failed:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real policy and its reference on real pairs: evaluated through a server, and with transformers alone by the formulas
-of RewardBench's `DPOInference.get_batch_logps`."""
+"""A real policy and its reference on real pairs: evaluated through a server, and with transformers alone by the
+formulas of RewardBench's `DPOInference.get_batch_logps`."""
 import pytest
 
 import prefscore
@@ -20,7 +20,8 @@ def rows(stories_rows):
 
 @pytest.fixture(scope="module")
 def results(stories_server, rows):
-    pairs = [prefscore.Pair(row["chosen"], row["rejected"], row["prompt"], labels={"subset": row["subset"]}) for row in rows]
+    pairs = [prefscore.Pair(row["chosen"], row["rejected"], row["prompt"], labels={"subset": row["subset"]})
+             for row in rows]  # fmt: skip
     options = prefscore.ScoringOptions(return_token_logps=True, return_token_ids=True)
     with prefscore.Client(stories_server.address, timeout_s=120) as client:
         return list(client.score_pairs(pairs, options))

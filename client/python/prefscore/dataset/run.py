@@ -8,8 +8,7 @@ import dataclasses
 import hashlib
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import closing
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple
 
 import grpc
 from google.rpc import status_pb2
@@ -176,9 +175,8 @@ class Run:
         part = _OpenPart(parts, self._now) if parts is not None else None
         first_row = parts.num_rows if parts is not None else 0
         try:
-            stream = self._client.stream_pairs(pairs(), self._options, in_order=True)
-            with closing(cast(Generator[PairResult], stream)):
-                for result in stream:
+            with self._client.stream_pairs(pairs(), self._options, in_order=True) as results:
+                for result in results:
                     sent = in_flight.popleft()
                     record = self._record(result, sent, first_row + result.index)
                     if part is not None:

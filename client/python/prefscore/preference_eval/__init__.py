@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Evaluates a preference-tuned model as RewardBench evaluates a DPO model: how often does it score the chosen completion
-above the rejected one, by subset?
+"""Evaluates a preference-tuned model as RewardBench evaluates a DPO model: how often does it score the chosen
+completion above the rejected one, by subset?
 
     evaluations = preference_eval.evaluate(client.stream_pairs(pairs), subset_label="category")
     print(evaluations["reference"])

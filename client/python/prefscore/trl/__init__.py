@@ -13,11 +13,13 @@ from .compat import check_trl
 check_trl()
 
 from .formulas import PairTensors  # noqa: E402
+from .learning_cells import LearningCellsCallback  # noqa: E402
 from .objectives import TorchObjective  # noqa: E402
 from .reference import ReferenceIdentity, ReferenceOptions, RemoteReference  # noqa: E402
 from .trainer import RemoteReferenceDPOTrainer  # noqa: E402
 
 __all__ = [
+    "LearningCellsCallback",
     "PairTensors",
     "ReferenceIdentity",
     "ReferenceOptions",

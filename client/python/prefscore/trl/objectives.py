@@ -45,10 +45,12 @@ class TorchObjective:
     """An objective, or a weighted sum of some: called with `PairTensors`, it gives the losses, [num_pairs].
 
     beta, gamma: as used; of a sum, its first term's, as the contract has it.
+    request: what to ask a server for to have the same; its weights are set.
     """
 
-    def __init__(self, terms: Sequence[_Term]) -> None:
+    def __init__(self, terms: Sequence[_Term], request: Objective | WeightedSum) -> None:
         self._terms = tuple(terms)
+        self.request = request
         self.beta, self.gamma = terms[0].beta, terms[0].gamma
 
     def __call__(self, pairs: PairTensors) -> Tensor:
@@ -68,16 +70,16 @@ class TorchObjective:
         terms = objective.terms if isinstance(objective, WeightedSum) else ((1.0, objective),)
         infos = {info.name: info for info in client.objectives()}
         resolved = [_resolve(weight, term, infos, default_beta) for weight, term in terms]
-        result = cls(resolved)
         asked = []
         for term, (_, given) in zip(resolved, terms, strict=True):
             has = [parameter.name for parameter in infos[term.name].parameters]
             beta, gamma = term.beta if "beta" in has else None, term.gamma if "gamma" in has else None
             asked.append((term.weight, Objective(term.name, beta, gamma, given.parameters)))
-        result._prove(client, asked)
+        result = cls(resolved, WeightedSum(asked) if isinstance(objective, WeightedSum) else asked[0][1])
+        result._prove(client)
         return result
 
-    def _prove(self, client: Client, asked: Sequence[tuple[float, Objective]]) -> None:
+    def _prove(self, client: Client) -> None:
         columns = torch.tensor(_PROBES, dtype=torch.float64).T
         policy = columns[:2].clone().requires_grad_()
         losses = self(PairTensors(policy[0], policy[1], columns[2], columns[3], columns[4], columns[5]))
@@ -86,7 +88,7 @@ class TorchObjective:
             PairLogProbs(KnownLogProbs(*probe[:4]), num_chosen_tokens=probe[4], num_rejected_tokens=probe[5])
             for probe in _PROBES
         ]
-        for idx, result in enumerate(client.evaluate_objectives(pairs, [WeightedSum(asked)])):
+        for idx, result in enumerate(client.evaluate_objectives(pairs, [self.request])):
             if result.error is not None:
                 raise InvalidArgument(result.error.message, field_violations=result.error.field_violations)
             theirs = result.objectives[0]

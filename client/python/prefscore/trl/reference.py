@@ -74,7 +74,7 @@ class RemoteReference:
         self.client = client if isinstance(client, Client) else Client(client)
         self._clock = _clock
         self._told_modes: set[str] = set()
-        info = self._patiently(self.client.models, threading.Event())
+        info = self.patiently(self.client.models)
         model = _find(info, options.model)
         if options.expected_digest not in ("", model.digest):
             raise FailedPrecondition(
@@ -112,7 +112,7 @@ class RemoteReference:
         results: list[PromptResult] = []
         for start in range(0, len(asked.prompts), self._max_prompts):
             ask = partial(self._ask, asked.prompts[start : start + self._max_prompts], ld_alpha is not None)
-            results += self._patiently(ask, stopped)
+            results += self.patiently(ask, stopped)
         return logps_of_rows(asked.places, [result.completions for result in results], ld_alpha)
 
     def _ask(self, prompts: Sequence[PromptCompletions], needs_tokens: bool) -> list[PromptResult]:
@@ -144,8 +144,9 @@ class RemoteReference:
                 model.numerics_mode, self.identity.numerics_mode,
             )  # fmt: skip
 
-    def _patiently(self, call: Callable[[], Answer], stopped: threading.Event) -> Answer:
-        """The answer, after as many attempts as the options' max_outage_s has time for."""
+    def patiently(self, call: Callable[[], Answer], stopped: threading.Event | None = None) -> Answer:
+        """The answer of a call to the server, after as many attempts as the options' max_outage_s has time for."""
+        stopped = stopped or threading.Event()
         policy = RetryPolicy(max_attempts=1_000_000, max_elapsed_s=self.options.max_outage_s)
         clock = self._clock or _StoppableClock(stopped)
         backoff = Backoff(policy, clock, policy.max_attempts)

@@ -82,7 +82,10 @@ class RemoteReferenceDPOTrainer(DPOTrainer):  # type: ignore[misc]
         self.precompute_ref_logps = True  # the log-probs are in the batch
         if self._objective is not None:
             self.beta, gamma = self._objective.beta, self._objective.gamma
-        self._gamma_over_beta = 1.0 if gamma is None else gamma / self.beta
+        self.gamma = self.beta if gamma is None else gamma
+        self.requested_objective: Objective | WeightedSum = Objective("sigmoid", self.beta, self.gamma)
+        if self._objective is not None:
+            self.requested_objective = self._objective.request
         check_tokenizer(self.reference, self._tokenizer)
         self.add_callback(RunRecord(self, self.reference.identity))
 
@@ -148,10 +151,10 @@ class RemoteReferenceDPOTrainer(DPOTrainer):  # type: ignore[misc]
     def _compute_loss(self, model: Any, inputs: Mapping[str, Any], return_outputs: bool) -> Any:
         if CHOSEN_COLUMN not in inputs:  # the caller has a data loader of its own
             inputs = with_logps(inputs, self.reference.score(inputs, self.ld_alpha))
-        scaled = {
-            name: value * self._gamma_over_beta if name in (CHOSEN_COLUMN, REJECTED_COLUMN) else value
-            for name, value in inputs.items()
-        }
+        scaled = dict(inputs)
+        if self.gamma != self.beta:
+            for name in (CHOSEN_COLUMN, REJECTED_COLUMN):
+                scaled[name] = inputs[name] * (self.gamma / self.beta)
         if self._objective is None:
             return super()._compute_loss(model, scaled, return_outputs)
         seen = []
