@@ -24,11 +24,21 @@
 namespace prefscore {
 namespace {
 
-absl::StatusOr<HostedModel> Load(const ModelFolder& folder, const ServerConfig& config) {
+// What "auto" means on this machine; a server that is slow for want of a GPU says why.
+std::string ResolveDevice(const std::string& device) {
+  if (device != "auto") return device;
+  const DeviceChoice choice = ChooseDevice();
+  std::cout << "device auto: " << choice.device;
+  if (!choice.why_no_gpu.empty()) std::cout << " (" << choice.why_no_gpu << ")";
+  std::cout << std::endl;
+  return choice.device;
+}
+
+absl::StatusOr<HostedModel> Load(const ModelFolder& folder, const ServerConfig& config, const std::string& device) {
   HostedModel model{.name = folder.name, .lm = nullptr, .tokenizer = nullptr};
   ASSIGN_OR_RETURN(model.lm, LoadModel(folder.folder, {.dtype = config.dtype,
                                                       .num_threads = config.num_threads,
-                                                      .device = config.device}));
+                                                      .device = device}));
   if (!std::filesystem::exists(std::filesystem::path(folder.folder) / "tokenizer.json")) return model;  // ids only
   TokenizerOptions options;
   options.max_text_bytes = config.limits.max_text_bytes;
@@ -41,9 +51,10 @@ absl::StatusOr<HostedModel> Load(const ModelFolder& folder, const ServerConfig& 
 }
 
 absl::StatusOr<ModelRegistry> LoadAll(const ServerConfig& config) {
+  const std::string device = ResolveDevice(config.device);
   std::vector<HostedModel> models;
   for (const ModelFolder& folder : config.models) {
-    auto model = Load(folder, config);
+    auto model = Load(folder, config, device);
     if (!model.ok()) {
       return absl::Status(model.status().code(), absl::StrCat("model '", folder.name, "' (", folder.folder, "): ",
                                                               std::string(model.status().message())));

@@ -128,8 +128,8 @@ __device__ __forceinline__ float BlockMaximum(float value, float* scratch) {
 
 constexpr std::int64_t CeilDivide(std::int64_t value, std::int64_t by) { return (value + by - 1) / by; }
 
-// What a launch asks for beyond a kernel's own shared memory; the kernel casts it.
-extern __shared__ __align__(16) unsigned char dynamic_shared_memory[];
+// What a launch asks for beyond a kernel's own shared memory; the kernel casts it. Aligned for any Pack.
+extern __shared__ __align__(32) unsigned char dynamic_shared_memory[];
 
 // Grids have one dimension, whose limit is 2^31 - 1 blocks; the others end at 65535. A number of blocks that cannot be,
 // such as kRefused, fails as cudaErrorInvalidConfiguration; a failure shows in cudaGetLastError.

@@ -12,7 +12,7 @@
 //   aligned, but widths and strides may be odd: 16-byte accesses need a check.
 // * A row's result depends on that row alone, never on the number of rows or the grid. NaN in, NaN out, in that row.
 // * Zero rows are allowed and do nothing. Row counts may exceed 65535 and rows * width may exceed 2^31.
-// * Indices are not checked: the packing on the host makes them (models/gpu).
+// * Indices are not checked: the packing on the host makes them (models/device/device_batch.h).
 #pragma once
 
 #include <cstddef>
@@ -203,7 +203,7 @@ PREFSCORE_KERNELS(PREFSCORE_DECLARE_KERNEL)
 }  // namespace prefscore::host
 #undef PREFSCORE_DECLARE_KERNEL
 
-// A launch that fails shows in cudaGetLastError, which the caller asks once per forward pass.
+// A launch that fails shows in cudaGetLastError, which the caller asks after each.
 #define PREFSCORE_DECLARE_KERNEL(Name) void Name(const kernels::Name##Args& args, CUstream_st* stream);
 namespace prefscore::cuda {
 PREFSCORE_KERNELS(PREFSCORE_DECLARE_KERNEL)

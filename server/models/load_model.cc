@@ -55,15 +55,17 @@ absl::Status InFolder(const std::filesystem::path& folder, const absl::Status& s
 absl::StatusOr<std::shared_ptr<Device>> OpenDevice(const std::string& name) {
   if (name == "cpu") return nullptr;
   if (name == "host") return MakeHostDevice();
-  if (name == "auto") {
-    auto device = OpenCudaDevice(0);
-    return device.ok() ? *std::move(device) : nullptr;
-  }
   if (const std::optional<int> index = CudaIndexOf(name)) return OpenCudaDevice(*index);
-  return absl::InvalidArgumentError(absl::StrCat("device = '", name, "'; expected auto, cpu or cuda:N, as in cuda:0"));
+  return absl::InvalidArgumentError(absl::StrCat("device = '", name, "'; expected cpu or cuda:N, as in cuda:0"));
 }
 
 }  // namespace
+
+DeviceChoice ChooseDevice() {
+  const auto device = OpenCudaDevice(0);
+  if (device.ok()) return {.device = "cuda:0", .why_no_gpu = ""};
+  return {.device = "cpu", .why_no_gpu = std::string(device.status().message())};
+}
 
 absl::StatusOr<std::shared_ptr<const CausalLm>> LoadModel(const std::filesystem::path& folder,
                                                           const LoadModelOptions& options) {

@@ -14,10 +14,16 @@ namespace prefscore {
 struct LoadModelOptions {
   std::string dtype = "float32";  // "float32" | "bfloat16": type of the weights in the forward pass
   int num_threads = 0;            // threads of one forward pass, on a GPU of loading alone; 0: one per core
-  // "cpu" | "cuda:N" | "auto": cuda:0 where this build and machine have it, else cpu | "host": what runs on a GPU, on
-  // the CPU, slowly, for tests.
+  // "cpu" | "cuda:N" | "host": what runs on a GPU, on the CPU, slowly, for tests.
   std::string device = "cpu";
 };
+
+// What to run on where nobody says: cuda:0 where this build and machine have it, else the CPU.
+struct DeviceChoice {
+  std::string device;      // "cuda:0" | "cpu"
+  std::string why_no_gpu;  // empty: there is one
+};
+DeviceChoice ChooseDevice();
 
 // Loads config.json and model.safetensors (or shards with an index). Every fault of the folder is an error whose
 // message names the file and the field or tensor: NOT_FOUND (missing file), INVALID_ARGUMENT (malformed or

@@ -46,6 +46,13 @@ def test_it_starts_without_a_gpu_and_says_so(cuda_server):
     assert "device 'cuda:0': no GPU is at hand" in ended.stderr
 
 
+def test_auto_takes_the_cpu_and_says_why(build_dir, tmp_path):
+    ended = subprocess.run([build_dir / "prefscore-server", "--device", "auto", "--model", f"one={tmp_path / 'none'}",
+                            "--policy", "one", "--reference", "one"], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1  # there is no such model
+    assert "device auto: cpu (device 'cuda:0': this build has no CUDA" in ended.stdout
+
+
 def test_a_build_without_cuda_says_so(build_dir):
     ended = start(build_dir / "prefscore-server", "cuda:0")
     assert ended.returncode == 1

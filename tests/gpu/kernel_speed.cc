@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How fast each kernel moves its bytes, at the sizes of real models: all are meant to be limited by memory, so the
 // share of a plain copy's rate is what to look at. Attention is given in operations instead.
-//   kernel_speed [num_rows]   one table on standard output; random data, 20 runs each
+//   kernel_speed [num_rows]   one table on standard output; random data, 20 runs each; 1024 to 65536 rows
 #include <cuda_runtime.h>
 
 #include <chrono>
@@ -73,6 +73,7 @@ double SecondsOf(const std::function<void()>& launch) {
   Check(cudaDeviceSynchronize(), "run");
   const auto start = std::chrono::steady_clock::now();
   for (int i = 0; i < kRuns; ++i) launch();
+  Check(cudaGetLastError(), "launch");  // what was not launched took no time
   Check(cudaDeviceSynchronize(), "run");
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / kRuns;
 }
@@ -162,7 +163,6 @@ void Measure(const Shape& shape, std::int64_t rows, double copy_rate) {
   attention.head_dim = shape.head_dim;
   attention.scale = 0.1f;
   attention.out = Scratch<std::uint16_t>(rows * shape.heads * shape.head_dim);
-  if (segments == 0) return;
   const double seconds = SecondsOf([&] { cuda::SegmentAttention(attention, nullptr); });
   const double operations =
       4.0 * static_cast<double>(segments * shape.heads * shape.head_dim) * kLength * (kLength + 1) / 2;
@@ -175,6 +175,11 @@ void Measure(const Shape& shape, std::int64_t rows, double copy_rate) {
 
 int main(int argc, char** argv) {
   const std::int64_t rows = argc > 1 ? std::atoll(argv[1]) : 8192;
+  if (argc > 2 || rows < 1024 || rows > 65536) {
+    std::fprintf(stderr, "kernel_speed: num_rows is '%s'; expected one number from 1024 to 65536\n",
+                 argc > 1 ? argv[argc - 1] : "");
+    return 2;
+  }
   constexpr std::int64_t kCopyBytes = std::int64_t{1} << 29;
   void* from = prefscore::Scratch<std::byte>(kCopyBytes);
   void* to = prefscore::Scratch<std::byte>(kCopyBytes);

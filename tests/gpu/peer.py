@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What torch and transformers reach on the same GPU: the products of gpu_check's report, and pairs per second.
 
-    peer.py REPORT --json FILE [--quick] [--dry-run]
+    peer.py REPORT --json FILE [--dry-run]
 
 Two ways of scoring pairs with transformers, the better of which counts: as a DPO trainer does it (both completions as
 rows of a batch, logits of every position), and carefully (logits of completion tokens only). Both compute the prompt
@@ -126,11 +126,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("report")
     parser.add_argument("--json", required=True)
-    parser.add_argument("--quick", action="store_true")
     parser.add_argument("--dry-run", action="store_true")
     arguments = parser.parse_args()
     device = torch.device("cpu" if arguments.dry_run else "cuda")
-    budget = 0.01 if arguments.dry_run else 0.5 if arguments.quick else 2.0
+    budget = 0.01 if arguments.dry_run else 2.0
     with open(arguments.report) as file:
         report = json.load(file)
 
@@ -156,16 +155,19 @@ def main():
     result["transformers"] = transformers.__version__
     result["attention"] = attention_of(device)
     for model in report["models"]:
-        if "error" in model:
-            continue
         print(f"peer: {model['name']}", file=sys.stderr)
-        sizes = [batch["pairs"] for batch in model["batches"]]
-        result["models"][model["name"]] = time_model(model["name"], model["prompt"], model["completion"], sizes, device,
-                                                     budget)
+        sizes = [batch["pairs"] for batch in model.get("batches", [])]
+        if not sizes:
+            continue  # ours failed
+        try:
+            timed = time_model(model["name"], model["prompt"], model["completion"], sizes, device, budget)
+        except (RuntimeError, TypeError, ValueError, AttributeError) as error:  # of one model: the others are timed
+            timed = {"error": f"{type(error).__name__}: {error}"}
+        result["models"][model["name"]] = timed
         if device.type == "cuda":
             torch.cuda.empty_cache()
         write()
-    return 0
+    return int(any("error" in model for model in result["models"].values()))
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@
 
     report.py FOLDER --json FILE
 
-FOLDER holds steps.tsv (name, exit status, seconds), check.json of gpu_check and peer.json of peer.py, of which some may
-be missing. Exits with 1 where a step failed.
+FOLDER holds steps.tsv (name, exit status, seconds, log or reason), check.json of gpu_check, kernel-speed.log and
+peer.json of peer.py, of which all but the first may be missing or broken off. Exits with 1 where a step failed.
 """
 import argparse
 import json
@@ -16,7 +16,10 @@ VERDICTS = {0: "passed", 77: "left out", 124: "out of time", 137: "out of time"}
 
 
 def read_json(path):
-    return json.loads(path.read_text()) if path.exists() and path.stat().st_size else {}
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):  # not written, or not to its end: its step says why
+        return {}
 
 
 def read_steps(path):
@@ -58,12 +61,10 @@ def print_models(check, peer):
     rows = [["bfloat16", "pairs", "ms", "pairs/s", "cached ref.", "body tok/s", "of GEMM", "transformers", "ratio",
              "same bits"]]
     for model in check.get("models", []):
-        if "error" in model:
-            rows.append([f"{model['name']}: {model['error']}"] + [""] * 9)
-            continue
         theirs = peer.get("models", {}).get(model["name"], {}).get("pairs_per_second")
-        same = "yes" if model["same_bits"] and model["rows_are_independent"] == "yes" else "NO"
-        for batch in model["batches"]:
+        verdicts = (model.get("same_bits"), model.get("rows_are_independent"))
+        same = "not checked" if None in verdicts else "yes" if verdicts == (True, "yes") else "NO"
+        for batch in model.get("batches", []):
             ratio = batch["pairs_per_second"] / theirs if theirs else None
             rows.append([model["name"], str(batch["pairs"]), number(batch["milliseconds"], 2),
                          number(batch["pairs_per_second"], 2), number(batch["pairs_per_second_cached_reference"], 2),
@@ -71,12 +72,17 @@ def print_models(check, peer):
                          number(theirs, 2), number(ratio, 2), same])
     table(rows)
     for model in check.get("models", []):
+        if "error" in model:
+            print(f"{model['name']}: {model['error']}")
         if model.get("rows_are_independent", "yes") != "yes":
             print(f"{model['name']}: {model['rows_are_independent']}")
         if "load_seconds" in model:
             print(f"{model['name']}: loaded in {model['load_seconds']:.2f} s with the check of its products "
-                  f"({model['load_gb_per_second']:.2f} GB/s); two threads "
-                  f"{model['pairs_per_second_two_threads']:.2f} pairs/s")
+                  f"({model['load_gb_per_second']:.2f} GB/s); two callers "
+                  f"{number(model.get('pairs_per_second_two_callers'), 2)} pairs/s")
+    for name, model in peer.get("models", {}).items():
+        if "error" in model:
+            print(f"transformers, {name}: {model['error']}")
     if "transformers_error" in peer:
         print(peer["transformers_error"])
     elif peer:
@@ -92,19 +98,25 @@ def main():
     steps = read_steps(arguments.folder / "steps.tsv")
     check, peer = read_json(arguments.folder / "check.json"), read_json(arguments.folder / "peer.json")
     environment = (arguments.folder / "environment.txt").read_text()
+    speed_log = arguments.folder / "kernel-speed.log"
+    kernel_speed = speed_log.read_text() if speed_log.exists() else ""
     arguments.json.write_text(
-        json.dumps({"environment": environment.splitlines(), "steps": steps, "check": check, "peer": peer}, indent=1))
+        json.dumps({"environment": environment.splitlines(), "steps": steps, "check": check,
+                    "kernel_speed": kernel_speed.splitlines(), "peer": peer}, indent=1))
 
     print(environment)
+    print(kernel_speed)
     if check:
         print_products(check, peer)
         print_models(check, peer)
     rows = [["step", "verdict", "seconds", "log"]]
     for step in steps:
         rows.append([step["name"], VERDICTS.get(step["status"], f"FAILED ({step['status']})"), str(step["seconds"]),
-                     step["note"] or str(arguments.folder / f"{step['name']}.log")])
+                     step["note"]])
     table(rows)
-    return int(any(step["status"] not in (0, 77) for step in steps))
+    failed = [step["name"] for step in steps if step["status"] not in (0, 77)]
+    print("FAILED: " + ", ".join(failed) if failed else "all steps passed")
+    return int(bool(failed))
 
 
 if __name__ == "__main__":

@@ -143,10 +143,18 @@ TEST_F(LoadModelTest, RefusesADeviceThatIsNotHere) {
     return LoadModel(folder, {.num_threads = 2, .device = device}).status();
   };
   EXPECT_EQ(status_on("tpu").code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_THAT(std::string(status_on("tpu").message()), HasSubstr("'tpu'; expected auto, cpu or cuda:N"));
+  EXPECT_THAT(std::string(status_on("tpu").message()), HasSubstr("'tpu'; expected cpu or cuda:N"));
   EXPECT_EQ(status_on("cuda:99").code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(status_on("cuda:99").message()), HasSubstr("'cuda:99'"));
-  EXPECT_TRUE(status_on("auto").ok());
+}
+
+TEST_F(LoadModelTest, ChoosesADeviceThatIsHereAndSaysWhyNoGpu) {
+  const DeviceChoice choice = ChooseDevice();
+  EXPECT_TRUE(LoadModel(Write(), {.num_threads = 2, .device = choice.device}).ok());
+  EXPECT_EQ(choice.device == "cpu", !choice.why_no_gpu.empty());
+  if (choice.device == "cpu") {
+    EXPECT_THAT(choice.why_no_gpu, HasSubstr("device 'cuda:0': "));
+  }
 }
 
 TEST_F(LoadModelTest, ScoresTheSameFromOneFileAndFromShards) {

@@ -36,7 +36,9 @@ inline std::vector<std::string> DeviceNames() { return {"host", "cuda"}; }
 // A device that cannot be opened is a reason to skip.
 inline absl::StatusOr<std::shared_ptr<Device>> OpenDevice(const std::string& name) {
   if (name == "host") return MakeHostDevice();
-  return OpenCudaDevice(0);
+  // Kept open to the end: each opening would choose all its algorithms anew.
+  static const auto* const cuda = new absl::StatusOr<std::shared_ptr<Device>>(OpenCudaDevice(0));
+  return *cuda;
 }
 #endif
 

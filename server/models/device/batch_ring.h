@@ -30,7 +30,9 @@ class BatchRing {
   Lease Take();
 
  private:
-  static constexpr int kNumSlots = 3;  // one runs, one is queued, one is filled
+  // Of as many callers one runs, one is queued and one is filled. The server calls from one thread and uses one slot;
+  // the others take no memory until then.
+  static constexpr int kNumSlots = 3;
 
   void Return(Slot* slot);
 

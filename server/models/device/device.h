@@ -3,7 +3,8 @@
 // (cuda/cuda_device.h), and the CPU (host_device.h), on which the same decoder is tested where no GPU is.
 //
 // Work is a queue: operations run in the order of the calls, and a call may return before its operation has run; events
-// tell when. Faults are thrown as DeviceError or std::bad_alloc and caught at one seam (device_decoder.cc).
+// tell when. What cannot be queued throws in its call, what goes wrong later in an event's Wait: as DeviceError or
+// std::bad_alloc, caught at one seam (device_decoder.cc).
 #pragma once
 
 #include <cstddef>
@@ -60,13 +61,17 @@ class DeviceEvent {
   virtual void Wait() = 0;    // until what was queued before the last Record has run; at once where there was none
 };
 
+// Rows of one matrix product at most. More are multiplied piece by piece: so every row count that can occur is known
+// when a model is loaded, and is proved then.
+inline constexpr std::int64_t kMaxMatMulRows = 16384;
+
 // out = x weight^T, summed in fp32 in an order that num_in, num_out and the types decide: a row of `out` has the same
 // bits whatever num_rows is.
 struct MatMulArgs {
   kernels::ElementType type = kernels::ElementType::kFloat32;  // of x and weight
   const void* x = nullptr;                                     // [num_rows][num_in]
   const void* weight = nullptr;                                // [num_out][num_in]
-  std::int64_t num_rows = 0;
+  std::int64_t num_rows = 0;                                   // 0 ... kMaxMatMulRows
   std::int64_t num_in = 0;
   std::int64_t num_out = 0;
   kernels::ElementType out_type = kernels::ElementType::kFloat32;
@@ -77,7 +82,7 @@ class Device {
  public:
   virtual ~Device() = default;
 
-  // For example "cuda-sm90": begins the numerics mode. Equal names and equal types promise equal bits.
+  // For example "host": begins the numerics mode. Equal names and equal types promise equal bits.
   virtual const std::string& numerics_name() const = 0;
   // Whether MatMul keeps its promise about rows by construction. Else it rests on a library, and is checked.
   virtual bool rows_are_independent_by_construction() const = 0;
@@ -90,8 +95,6 @@ class Device {
   std::mutex& queue_mutex() { return queue_mutex_; }
   // Makes the device the calling thread's own, for all calls below.
   virtual void Enter() = 0;
-  // Throws what went wrong in the operations queued so far and was not thrown yet.
-  virtual void ThrowPendingError() = 0;
   virtual std::unique_ptr<DeviceEvent> MakeEvent() = 0;
 
   virtual void* Allocate(DeviceBuffer::Kind kind, std::size_t num_bytes) = 0;

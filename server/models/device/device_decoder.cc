@@ -48,8 +48,6 @@ auto CatchExceptions(Device& device, const Function& function) -> absl::StatusOr
 // Raised whenever a change of the code changes a bit of any result.
 constexpr char kRevision[] = "1";
 
-constexpr std::int64_t kMaxCheckedRows = 4096;
-
 class DeviceDecoder : public DeviceLm {
  public:
   DeviceDecoder(std::shared_ptr<Device> device, const DecoderConfig& config, const DecoderWeightViews& views,
@@ -63,7 +61,8 @@ class DeviceDecoder : public DeviceLm {
         forward_(*device_, config_, weights_, element_, tiles_),
         ropes_(*device_, config_.ropes, config_.max_context_tokens),
         ring_(*device_) {
-    if (!device_->rows_are_independent_by_construction()) same_bits_ = CheckSameBits();
+    // A check that cannot be made is no verdict: it throws, and there is no model.
+    if (!device_->rows_are_independent_by_construction()) same_bits_ = CompareRows();
     info_.same_bits_verified = same_bits_.ok();
     if (!same_bits_.ok()) info_.numerics_mode += "-batch-dependent";
   }
@@ -79,23 +78,28 @@ class DeviceDecoder : public DeviceLm {
   absl::Status CheckSameBits() const override {
     absl::Status verdict;
     const auto checked = CatchExceptions(*device_, [&] {
-      device_->Enter();
-      const std::lock_guard queue(device_->queue_mutex());
-      for (const MatMulShape& shape : MatMulShapes(config_, weights_, element_)) {
-        verdict.Update(CheckRowsAreIndependent(*device_, element_, shape, kMaxCheckedRows));
-      }
+      verdict = CompareRows();
       return true;
     });
     return checked.ok() ? verdict : checked.status();
   }
 
  private:
+  // What CheckSameBits found; throws where it cannot tell.
+  absl::Status CompareRows() const {
+    device_->Enter();
+    const std::lock_guard queue(device_->queue_mutex());
+    absl::Status verdict;
+    for (const MatMulShape& shape : MatMulShapes(config_, weights_, element_)) {
+      verdict.Update(CheckRowsAreIndependent(*device_, element_, shape, tiles_.max_matmul_rows));
+    }
+    return verdict;
+  }
+
   DeviceWeights Load(const DecoderWeightViews& views, Precision precision, int num_threads) const {
     device_->Enter();
     const std::lock_guard queue(device_->queue_mutex());
-    DeviceWeights weights = LoadDeviceWeights(*device_, config_, views, precision, num_threads);
-    device_->ThrowPendingError();
-    return weights;
+    return LoadDeviceWeights(*device_, config_, views, precision, num_threads);
   }
 
   std::vector<GroupTokenLogProbs> Score(std::span<const PromptGroup* const> groups) const {
@@ -112,7 +116,6 @@ class DeviceDecoder : public DeviceLm {
       slot->CopyIn();
       forward_.Enqueue(batch, slot->block(), *ropes, slot->log_probs());
       slot->CopyOut();
-      device_->ThrowPendingError();
     }
     const std::span<const double> results = slot->Wait();
     std::vector<double> log_probs(results.size());

@@ -45,7 +45,7 @@ class DeviceForward::Pass {
         num_rows_(batch.num_rows),
         query_width_(config_.num_heads * config_.head_dim),
         key_width_(config_.num_kv_heads * config_.head_dim),
-        mlp_rows_(std::min(forward.tiles_.max_mlp_rows, batch.num_rows)) {
+        matmul_rows_(std::min(forward.tiles_.max_matmul_rows, batch.num_rows)) {
     std::int64_t max_keys = 0;
     for (const AttentionChunk& chunk : batch.attention_chunks) max_keys = std::max(max_keys, chunk.num_keys);
     hidden_ = Allocate(num_rows_ * config_.hidden_size, ElementType::kFloat32);
@@ -56,8 +56,8 @@ class DeviceForward::Pass {
     keys_ = Allocate(max_keys * key_width_, element_);
     values_ = Allocate(max_keys * key_width_, element_);
     attended_ = Allocate(num_rows_ * query_width_, element_);
-    gate_up_ = Allocate(mlp_rows_ * weights_.layers.front().gate_up.num_out, element_);
-    activated_ = Allocate(mlp_rows_ * config_.intermediate_size, element_);
+    gate_up_ = Allocate(matmul_rows_ * weights_.layers.front().gate_up.num_out, element_);
+    activated_ = Allocate(matmul_rows_ * config_.intermediate_size, element_);
   }
 
   void Embed() {
@@ -163,16 +163,19 @@ class DeviceForward::Pass {
     return {device_, DeviceBuffer::Kind::kDevice, (num_bytes + step - 1) / step * step};
   }
 
+  // All rows of x.
   void MatMul(const void* x, const void* weight, std::int64_t num_in, std::int64_t num_out, ElementType out_type,
               void* out) {
-    device_.MatMul({.type = element_,
-                    .x = x,
-                    .weight = weight,
-                    .num_rows = num_rows_,
-                    .num_in = num_in,
-                    .num_out = num_out,
-                    .out_type = out_type,
-                    .out = out});
+    for (std::int64_t first = 0; first < num_rows_; first += matmul_rows_) {
+      device_.MatMul({.type = element_,
+                      .x = static_cast<const std::byte*>(x) + first * num_in * kernels::SizeOf(element_),
+                      .weight = weight,
+                      .num_rows = std::min(matmul_rows_, num_rows_ - first),
+                      .num_in = num_in,
+                      .num_out = num_out,
+                      .out_type = out_type,
+                      .out = static_cast<std::byte*>(out) + first * num_out * kernels::SizeOf(out_type)});
+    }
   }
 
   // hidden += branch_norm(branch + bias); normalized = next_norm(hidden)
@@ -283,8 +286,8 @@ class DeviceForward::Pass {
   void Mlp(const DeviceLayerWeights& layer) {
     const std::int64_t width = config_.intermediate_size;
     const float* bias = layer.gate_up.bias.data<const float>();
-    for (std::int64_t first = 0; first < num_rows_; first += mlp_rows_) {
-      const std::int64_t count = std::min(mlp_rows_, num_rows_ - first);
+    for (std::int64_t first = 0; first < num_rows_; first += matmul_rows_) {
+      const std::int64_t count = std::min(matmul_rows_, num_rows_ - first);
       device_.MatMul({.type = element_,
                       .x = normalized_.at(first * config_.hidden_size * kernels::SizeOf(element_)),
                       .weight = layer.gate_up.weight.data(),
@@ -324,7 +327,7 @@ class DeviceForward::Pass {
   std::int64_t num_rows_;  // of hidden, normalized, branch
   const std::int64_t query_width_;
   const std::int64_t key_width_;
-  const std::int64_t mlp_rows_;
+  const std::int64_t matmul_rows_;
 
   DeviceBuffer hidden_;      // fp32 [num_rows][hidden], the residual stream
   DeviceBuffer normalized_;  // [num_rows][hidden], what the next matrix product reads
@@ -334,8 +337,8 @@ class DeviceForward::Pass {
   DeviceBuffer keys_;        // [keys of a chunk][num_kv_heads * head_dim]
   DeviceBuffer values_;
   DeviceBuffer attended_;   // [num_rows][num_heads * head_dim]
-  DeviceBuffer gate_up_;    // [mlp_rows][gate | up]
-  DeviceBuffer activated_;  // [mlp_rows][intermediate]
+  DeviceBuffer gate_up_;    // [matmul_rows][gate | up]
+  DeviceBuffer activated_;  // [matmul_rows][intermediate]
 };
 
 void DeviceForward::Enqueue(const DeviceBatch& batch, const std::int32_t* block, const DeviceRopeTables& ropes,

@@ -14,7 +14,7 @@ namespace prefscore {
 
 // How much of a pass is computed at once. No number depends on it.
 struct DeviceTiles {
-  std::int64_t max_mlp_rows = 16384;
+  std::int64_t max_matmul_rows = kMaxMatMulRows;  // 1 ... kMaxMatMulRows; the MLP goes in pieces of as many
   DeviceBatchLimits batch = {};
 };
 

@@ -45,7 +45,6 @@ class HostDevice : public Device {
   absl::Status Health() const override { return absl::OkStatus(); }
   void Probe() override {}
   void Enter() override {}
-  void ThrowPendingError() override {}
   std::unique_ptr<DeviceEvent> MakeEvent() override { return std::make_unique<HostEvent>(); }
 
   // What nobody wrote must not be read: it is NaN.

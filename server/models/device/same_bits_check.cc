@@ -3,7 +3,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 #include <random>
+#include <set>
+#include <string>
 
 #include "absl/strings/str_cat.h"
 #include "server/models/device/device_forward.h"
@@ -14,17 +17,98 @@ namespace {
 
 using kernels::ElementType;
 
-// Row counts that libraries like to treat apart: one row, tile edges, whole waves, odd ones in between.
-constexpr std::int64_t kRowCounts[] = {1, 2, 17, 64, 65, 100, 128, 129, 250, 256, 512, 777, 1024, 2048, 3000, 4096};
+// Every product is compared with that of so many rows.
+constexpr std::int64_t kReferenceRows = 4096;
 
-DeviceBuffer RandomRows(Device& device, ElementType element, std::int64_t count) {
+// Row counts that libraries like to treat apart: one row, tile edges, whole waves, odd ones in between.
+constexpr std::int64_t kRowCounts[] = {1,   2,    17,   64,   65,   100,  128,  129,   250,   256,   512,
+                                       777, 1024, 2048, 3000, 4096, 4097, 6000, 8192, 10000, 12288, 16384};
+
+std::vector<std::uint8_t> RandomRows(ElementType element, std::int64_t count) {
   std::mt19937 random(1);
   std::vector<float> values(count);
   for (float& value : values) value = static_cast<float>(random()) * 0x1p-31f - 1.0f;
-  if (element == ElementType::kFloat32) return Upload(device, values.data(), values.size() * sizeof(float));
-  std::vector<std::uint16_t> rounded(count);
-  GetRowOps().to_bfloat16(values.data(), count, rounded.data());
-  return Upload(device, rounded.data(), rounded.size() * sizeof(std::uint16_t));
+  std::vector<std::uint8_t> bytes(count * kernels::SizeOf(element));
+  if (element == ElementType::kFloat32) {
+    std::memcpy(bytes.data(), values.data(), bytes.size());
+  } else {
+    GetRowOps().to_bfloat16(values.data(), count, reinterpret_cast<std::uint16_t*>(bytes.data()));
+  }
+  return bytes;
+}
+
+// A product of rows that are the same after every `period`: so what any number of them must give fits in little memory.
+class RepeatingProduct {
+ public:
+  RepeatingProduct(Device& device, ElementType element, const MatMulShape& shape, std::int64_t period,
+                   std::int64_t max_rows)
+      : device_(device),
+        element_(element),
+        shape_(shape),
+        period_(period),
+        out_row_bytes_(shape.num_out * kernels::SizeOf(shape.out_type)),
+        event_(device.MakeEvent()),
+        x_(device, DeviceBuffer::Kind::kDevice, max_rows * x_row_bytes()),
+        out_(device, DeviceBuffer::Kind::kDevice, max_rows * out_row_bytes_),
+        expected_(device, DeviceBuffer::Kind::kPinned, period * out_row_bytes_),
+        got_(device, DeviceBuffer::Kind::kPinned, period * out_row_bytes_) {
+    const std::vector<std::uint8_t> rows = RandomRows(element, period * shape.num_in);
+    const DeviceBuffer pinned(device, DeviceBuffer::Kind::kPinned, rows.size());
+    std::memcpy(pinned.data(), rows.data(), rows.size());
+    for (std::int64_t first = 0; first < max_rows; first += period) {
+      device.CopyIn(pinned.data(), std::min(period, max_rows - first) * x_row_bytes(), x_.at(first * x_row_bytes()));
+    }
+    Multiply(0, period);
+    Read(0, period, expected_);
+  }
+
+  // Whether rows [first, first + count) on their own give what they give within one period.
+  // REQUIRES: first is 0, or they lie within the first period.
+  bool Agrees(std::int64_t first, std::int64_t count) {
+    Multiply(first, count);
+    for (std::int64_t row = 0; row < count; row += period_) {
+      const std::int64_t num_rows = std::min(period_, count - row);
+      Read(row, num_rows, got_);
+      const void* expected = expected_.at((first + row) % period_ * out_row_bytes_);
+      if (std::memcmp(got_.data(), expected, num_rows * out_row_bytes_) != 0) return false;
+    }
+    return true;
+  }
+
+ private:
+  std::int64_t x_row_bytes() const { return shape_.num_in * kernels::SizeOf(element_); }
+
+  void Multiply(std::int64_t first, std::int64_t count) {
+    device_.MatMul({.type = element_,
+                    .x = x_.at(first * x_row_bytes()),
+                    .weight = shape_.weight,
+                    .num_rows = count,
+                    .num_in = shape_.num_in,
+                    .num_out = shape_.num_out,
+                    .out_type = shape_.out_type,
+                    .out = out_.data()});
+  }
+
+  void Read(std::int64_t first, std::int64_t count, const DeviceBuffer& pinned) {
+    device_.CopyOut(out_.at(first * out_row_bytes_), count * out_row_bytes_, pinned.data());
+    event_->Record();
+    event_->Wait();
+  }
+
+  Device& device_;
+  const ElementType element_;
+  const MatMulShape& shape_;
+  const std::int64_t period_;
+  const std::int64_t out_row_bytes_;
+  const std::unique_ptr<DeviceEvent> event_;
+  const DeviceBuffer x_;         // [max_rows][num_in]
+  const DeviceBuffer out_;       // [max_rows][num_out]
+  const DeviceBuffer expected_;  // [period][num_out]
+  const DeviceBuffer got_;       // [period][num_out]
+};
+
+std::string NameOf(const MatMulShape& shape) {
+  return absl::StrCat("the product with ", shape.name, " [", shape.num_out, "][", shape.num_in, "]");
 }
 
 }  // namespace
@@ -56,37 +140,24 @@ std::vector<MatMulShape> MatMulShapes(const DecoderConfig& config, const DeviceW
 
 absl::Status CheckRowsAreIndependent(Device& device, ElementType element, const MatMulShape& shape,
                                      std::int64_t max_rows) {
-  const DeviceBuffer x = RandomRows(device, element, max_rows * shape.num_in);
-  const std::int64_t out_row_bytes = shape.num_out * kernels::SizeOf(shape.out_type);
-  const DeviceBuffer out(device, DeviceBuffer::Kind::kDevice, max_rows * out_row_bytes);
-  const DeviceBuffer expected(device, DeviceBuffer::Kind::kPinned, max_rows * out_row_bytes);
-  const DeviceBuffer got(device, DeviceBuffer::Kind::kPinned, max_rows * out_row_bytes);
-  const auto event = device.MakeEvent();
-  // Rows [first, first + count) of x on their own.
-  const auto multiply = [&](std::int64_t first, std::int64_t count, const DeviceBuffer& result) {
-    device.MatMul({.type = element,
-                   .x = x.at(first * shape.num_in * kernels::SizeOf(element)),
-                   .weight = shape.weight,
-                   .num_rows = count,
-                   .num_in = shape.num_in,
-                   .num_out = shape.num_out,
-                   .out_type = shape.out_type,
-                   .out = out.data()});
-    device.CopyOut(out.data(), count * out_row_bytes, result.data());
-    event->Record();
-    event->Wait();
-    device.ThrowPendingError();
-  };
-  multiply(0, max_rows, expected);
-  for (const std::int64_t count : kRowCounts) {
-    if (count > max_rows) break;
-    for (const std::int64_t first : {std::int64_t{0}, (max_rows - count) / 2, max_rows - count}) {
-      multiply(first, count, got);
-      if (std::memcmp(got.data(), expected.at(first * out_row_bytes), count * out_row_bytes) == 0) continue;
-      return absl::FailedPreconditionError(
-          absl::StrCat("the product with ", shape.name, " [", shape.num_out, "][", shape.num_in, "] of rows [", first,
-                       ", ", first + count, ") has other bits within ", count, " rows than within ", max_rows));
+  const std::int64_t period = std::min(kReferenceRows, max_rows);
+  std::set<std::int64_t> counts(std::begin(kRowCounts), std::end(kRowCounts));
+  counts.insert(max_rows);
+  counts.erase(counts.upper_bound(max_rows), counts.end());
+  try {
+    RepeatingProduct product(device, element, shape, period, max_rows);
+    for (const std::int64_t count : counts) {
+      std::set<std::int64_t> firsts = {0};
+      if (count < period) firsts.insert({(period - count) / 2, period - count});
+      for (const std::int64_t first : firsts) {
+        if (product.Agrees(first, count)) continue;
+        return absl::FailedPreconditionError(absl::StrCat(NameOf(shape), " of rows [", first, ", ", first + count,
+                                                          ") has other bits within ", count, " rows than within ",
+                                                          period));
+      }
     }
+  } catch (const DeviceError& error) {
+    throw DeviceError(absl::StrCat(NameOf(shape), " could not be checked: ", error.what()));
   }
   return absl::OkStatus();
 }

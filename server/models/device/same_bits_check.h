@@ -29,8 +29,9 @@ struct MatMulShape {
 std::vector<MatMulShape> MatMulShapes(const DecoderConfig& config, const DeviceWeights& weights,
                                       kernels::ElementType element);
 
-// FAILED_PRECONDITION names the first matrix and row count whose rows have other bits than within max_rows rows.
-// REQUIRES: the device's queue is held.
+// Row counts from 1 to max_rows. FAILED_PRECONDITION names the first whose rows have other bits than within another
+// count. Throws where a product cannot be made, a DeviceError with the shape's name. Takes memory for max_rows rows in
+// and out. REQUIRES: the device's queue is held.
 absl::Status CheckRowsAreIndependent(Device& device, kernels::ElementType element, const MatMulShape& shape,
                                      std::int64_t max_rows);
 

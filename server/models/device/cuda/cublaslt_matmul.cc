@@ -8,7 +8,10 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <memory>
+#include <string>
 #include <tuple>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "server/models/device/cuda/cuda_check.h"
@@ -80,14 +83,11 @@ std::uint32_t AlignmentOf(std::int64_t row_bytes) {
 // Row counts whose best algorithms are tried in this order, to serve all: a full batch goes first.
 constexpr std::int64_t kTypicalRows[] = {4096, 1024, 128};
 
-// An algorithm must take all of these.
-constexpr std::int64_t kCheckedRows[] = {1, 64, 1000, 4096, 65536};
-
 class Implementation : public CublasLtMatMul {
  public:
   explicit Implementation(const Api& api) : api_(api) { Check(api_.Create(&handle_), "cublasLtCreate"); }
   ~Implementation() override {
-    for (const auto& [key, plan] : plans_) api_.DescDestroy(plan.operation);
+    plans_.clear();
     api_.Destroy(handle_);
   }
 
@@ -96,13 +96,16 @@ class Implementation : public CublasLtMatMul {
   // Row-major out = x weight^T is column-major out^T = weight x^T, with weight^T as it lies in memory.
   void MatMul(const MatMulArgs& args, cudaStream_t stream) override {
     if (args.num_rows == 0) return;
+    if (args.num_rows > kMaxMatMulRows) {
+      throw DeviceError(absl::StrCat("a product of ", args.num_rows, " rows, over ", kMaxMatMulRows));
+    }
     const Plan& plan = PlanOf(args);
     const float alpha = 1.0f, beta = 0.0f;
     const Layout weight(*this, args.type, args.num_in, args.num_out);
     const Layout x(*this, args.type, args.num_in, args.num_rows);
     const Layout out(*this, args.out_type, args.num_out, args.num_rows);
-    Check(api_.Matmul(handle_, plan.operation, &alpha, args.weight, weight.get(), args.x, x.get(), &beta, args.out,
-                      out.get(), args.out, out.get(), &plan.algorithm, nullptr, 0, stream),
+    Check(api_.Matmul(handle_, plan.operation->get(), &alpha, args.weight, weight.get(), args.x, x.get(), &beta,
+                      args.out, out.get(), args.out, out.get(), &plan.algorithm, nullptr, 0, stream),
           "cublasLtMatmul");
   }
 
@@ -115,8 +118,30 @@ class Implementation : public CublasLtMatMul {
   }
 
  private:
+  // weight^T times x, with sums in fp32.
+  class Operation {
+   public:
+    explicit Operation(const Implementation& owner) : owner_(owner) {
+      owner.Check(owner.api_.DescCreate(&operation_, CUBLAS_COMPUTE_32F, CUDA_R_32F), "cublasLtMatmulDescCreate");
+    }
+    ~Operation() { owner_.api_.DescDestroy(operation_); }
+    Operation(const Operation&) = delete;
+    Operation& operator=(const Operation&) = delete;
+    void TransposeWeight() {
+      const cublasOperation_t transposed = CUBLAS_OP_T;
+      owner_.Check(
+          owner_.api_.DescSetAttribute(operation_, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof(transposed)),
+          "cublasLtMatmulDescSetAttribute");
+    }
+    cublasLtMatmulDesc_t get() const { return operation_; }
+
+   private:
+    const Implementation& owner_;
+    cublasLtMatmulDesc_t operation_ = nullptr;
+  };
+
   struct Plan {
-    cublasLtMatmulDesc_t operation = nullptr;
+    std::unique_ptr<Operation> operation;
     cublasLtMatmulAlgo_t algorithm = {};
   };
 
@@ -177,24 +202,14 @@ class Implementation : public CublasLtMatMul {
     const Key key{args.type, args.out_type, args.num_in, args.num_out};
     const auto found = plans_.find(key);
     if (found != plans_.end()) return found->second;
-    Plan plan;
-    Check(api_.DescCreate(&plan.operation, CUBLAS_COMPUTE_32F, CUDA_R_32F), "cublasLtMatmulDescCreate");
-    const Plan& kept = plans_[key] = plan;
-    const cublasOperation_t transposed = CUBLAS_OP_T;
-    Check(api_.DescSetAttribute(plan.operation, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof(transposed)),
-          "cublasLtMatmulDescSetAttribute");
-    try {
-      plans_[key].algorithm = Choose(plan.operation, args);
-    } catch (...) {
-      api_.DescDestroy(plan.operation);
-      plans_.erase(key);
-      throw;
-    }
-    return kept;
+    Plan plan{.operation = std::make_unique<Operation>(*this)};
+    plan.operation->TransposeWeight();
+    plan.algorithm = Choose(plan.operation->get(), args);
+    return plans_.emplace(key, std::move(plan)).first->second;
   }
 
   // The first in the library's order that neither splits the inner dimension nor needs memory for partial sums, and
-  // takes every number of rows. Nothing is timed: the choice is the same at every start.
+  // that the library itself says takes every number of rows. Nothing is timed: the choice is the same at every start.
   cublasLtMatmulAlgo_t Choose(cublasLtMatmulDesc_t operation, const MatMulArgs& args) const {
     Preference preference(*this);
     preference.Set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, std::uint64_t{0});
@@ -208,6 +223,7 @@ class Implementation : public CublasLtMatMul {
 
     const Layout weight(*this, args.type, args.num_in, args.num_out);
     int num_tried = 0;
+    std::string objection = "the library names none";
     for (const std::int64_t num_rows : kTypicalRows) {
       const Layout x(*this, args.type, args.num_in, num_rows);
       const Layout out(*this, args.out_type, args.num_out, num_rows);
@@ -219,32 +235,36 @@ class Implementation : public CublasLtMatMul {
       if (status == CUBLAS_STATUS_NOT_SUPPORTED) continue;  // no candidates
       Check(status, "cublasLtMatmulAlgoGetHeuristic");
       for (int i = 0; i < num_candidates; ++i, ++num_tried) {
-        if (candidates[i].state == CUBLAS_STATUS_SUCCESS && Suits(operation, args, candidates[i].algo)) {
-          return candidates[i].algo;
-        }
+        if (candidates[i].state != CUBLAS_STATUS_SUCCESS) continue;
+        objection = ObjectionTo(operation, args, candidates[i].algo);
+        if (objection.empty()) return candidates[i].algo;
       }
     }
     throw DeviceError(absl::StrCat("no algorithm of ", kLibrary, " keeps rows apart for a weight [", args.num_out, "][",
-                                   args.num_in, "]: none of ", num_tried, " suits"));
+                                   args.num_in, "]: none of ", num_tried, " suits (of the last: ", objection, ")"));
   }
 
-  bool Suits(cublasLtMatmulDesc_t operation, const MatMulArgs& args, const cublasLtMatmulAlgo_t& algorithm) const {
-    if (Attribute<std::int32_t>(algorithm, CUBLASLT_ALGO_CONFIG_SPLITK_NUM) > 1) return false;
+  // Why an algorithm does not suit; empty where it does.
+  std::string ObjectionTo(cublasLtMatmulDesc_t operation, const MatMulArgs& args,
+                          const cublasLtMatmulAlgo_t& algorithm) const {
+    if (Attribute<std::int32_t>(algorithm, CUBLASLT_ALGO_CONFIG_SPLITK_NUM) > 1) return "it splits the inner dimension";
     if (Attribute<std::uint32_t>(algorithm, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME) != CUBLASLT_REDUCTION_SCHEME_NONE) {
-      return false;
+      return "it adds partial sums";
     }
     const Layout weight(*this, args.type, args.num_in, args.num_out);
-    for (const std::int64_t num_rows : kCheckedRows) {
+    for (std::int64_t num_rows = 1; num_rows <= kMaxMatMulRows; ++num_rows) {
       const Layout x(*this, args.type, args.num_in, num_rows);
       const Layout out(*this, args.out_type, args.num_out, num_rows);
       cublasLtMatmulHeuristicResult_t result{};
       const cublasStatus_t status = api_.AlgoCheck(handle_, operation, weight.get(), x.get(), out.get(), out.get(),
                                                    &algorithm, &result);
-      if (status != CUBLAS_STATUS_SUCCESS || result.state != CUBLAS_STATUS_SUCCESS || result.workspaceSize != 0) {
-        return false;
-      }
+      const bool refuses = status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE ||
+                           status == CUBLAS_STATUS_ARCH_MISMATCH;
+      if (!refuses) Check(status, "cublasLtMatmulAlgoCheck");  // a fault is no answer
+      if (refuses || result.state != CUBLAS_STATUS_SUCCESS) return absl::StrCat("it does not take ", num_rows, " rows");
+      if (result.workspaceSize != 0) return absl::StrCat("it needs memory for ", num_rows, " rows");
     }
-    return true;
+    return "";
   }
 
   using Key = std::tuple<ElementType, ElementType, std::int64_t, std::int64_t>;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Matrix products by cublasLt, one algorithm for each shape of weight whatever the number of rows: that makes a row's
 // bits independent of its batch. The library's own choice does not: it depends on the number of rows, and may split the
-// inner dimension.
+// inner dimension. The first product with a shape asks the library about every row count up to kMaxMatMulRows, so that
+// none is refused later.
 //
 // The library is looked up at run time, among those that the torch wheel loads: nothing of ours links it.
 #pragma once
@@ -25,6 +26,7 @@ class CublasLtMatMul {
 
   // For example 130100.
   virtual std::size_t version() const = 0;
+  // Throws a DeviceError that names the shape where no algorithm suits it; nothing of it is kept then.
   virtual void MatMul(const MatMulArgs& args, cudaStream_t stream) = 0;
   // The algorithm of that shape of weight, for people: "algo 66, tile 20, stages 36, cluster 3".
   virtual std::string Describe(const MatMulArgs& args) = 0;

@@ -6,6 +6,7 @@
 #include <c10/cuda/CUDAFunctions.h>
 #include <c10/cuda/CUDAStream.h>
 #include <cuda_runtime_api.h>
+#include <torch/headeronly/version.h>
 
 #include <map>
 #include <mutex>
@@ -13,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/models/device/cuda/cublaslt_matmul.h"
 #include "server/models/device/cuda/cuda_check.h"
+#include "server/models/device/cuda/cuda_numerics.h"
 #include "server/models/device/cuda/flash_attention.h"
 #include "server/util/status_macros.h"
 
@@ -71,7 +73,6 @@ class CudaDevice : public Device {
     c10::cuda::setCurrentCUDAStream(stream_);
   }
 
-  void ThrowPendingError() override { CheckCuda(cudaGetLastError(), "a kernel's launch"); }
   std::unique_ptr<DeviceEvent> MakeEvent() override { return std::make_unique<CudaEvent>(stream_); }
 
   void* Allocate(DeviceBuffer::Kind kind, std::size_t num_bytes) override {
@@ -112,11 +113,16 @@ class CudaDevice : public Device {
       FlashAttention(args, index_);
     } else {
       cuda::SegmentAttention(args, stream_);
+      CheckCuda(cudaGetLastError(), "SegmentAttention");
     }
   }
 
-#define PREFSCORE_CUDA_KERNEL(Name) \
-  void Name(const kernels::Name##Args& args) override { cuda::Name(args, stream_); }
+  // A failed launch is asked for at once: a library's call in between would take the error, or clear it.
+#define PREFSCORE_CUDA_KERNEL(Name)                       \
+  void Name(const kernels::Name##Args& args) override {   \
+    cuda::Name(args, stream_);                            \
+    CheckCuda(cudaGetLastError(), #Name);                 \
+  }
   PREFSCORE_CUDA_KERNEL(Embed)
   PREFSCORE_CUDA_KERNEL(ResidualNorm)
   PREFSCORE_CUDA_KERNEL(GatherRows)
@@ -148,21 +154,20 @@ absl::StatusOr<std::shared_ptr<Device>> Open(int index) {
   }
   if (index >= num_devices) return Unusable(index, absl::StrCat("there are ", num_devices, " GPUs"));
   try {
-    int major = 0, minor = 0, num_processors = 0;
-    CheckCuda(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index), "cudaDeviceGetAttribute");
-    CheckCuda(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, index), "cudaDeviceGetAttribute");
-    CheckCuda(cudaDeviceGetAttribute(&num_processors, cudaDevAttrMultiProcessorCount, index),
-              "cudaDeviceGetAttribute");
-    if (major != 9 || minor != 0) {
-      return Unusable(index, absl::StrCat("its compute capability is ", major, ".", minor,
+    cudaDeviceProp properties;
+    CheckCuda(cudaGetDeviceProperties(&properties, index), "cudaGetDeviceProperties");
+    if (properties.major != 9 || properties.minor != 0) {
+      return Unusable(index, absl::StrCat("its compute capability is ", properties.major, ".", properties.minor,
                                           "; the kernels are compiled for 9.0 (H100, H200)"));
     }
     at::globalContext().lazyInitDevice(c10::DeviceType::CUDA);
     c10::cuda::set_device(static_cast<c10::DeviceIndex>(index));
     ASSIGN_OR_RETURN(auto matmul, CublasLtMatMul::Open());
-    // cublasLt chooses its algorithms by its version and the number of processors: they are part of the arithmetic.
-    std::string numerics_name =
-        absl::StrCat("cuda-sm", major, minor, "-", num_processors, "sms-cublaslt", matmul->version());
+    std::string numerics_name = CudaNumericsName({.device_name = properties.name,
+                                                  .compute_capability = 10 * properties.major + properties.minor,
+                                                  .num_processors = properties.multiProcessorCount,
+                                                  .torch_version = TORCH_VERSION,
+                                                  .cublaslt_version = matmul->version()});
     return std::make_shared<CudaDevice>(index, std::move(numerics_name), std::move(matmul));
   } catch (const c10::Error& error) {
     return Unusable(index, error.what_without_backtrace());

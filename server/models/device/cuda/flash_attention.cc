@@ -30,6 +30,7 @@ bool FlashAttentionTakes(const kernels::SegmentAttentionArgs& args) {
 }
 
 void FlashAttention(const kernels::SegmentAttentionArgs& args, int device_index) {
+  if (args.num_queries == 0) return;  // a chunk of segments of which the head reads nothing
   const c10::InferenceMode no_gradients;
   const auto rows = [&](const void* data, std::int64_t num_rows, std::int64_t num_heads) {
     return View(data, {num_rows, num_heads, args.head_dim}, c10::ScalarType::BFloat16, device_index);

@@ -2,6 +2,7 @@
 // How the library is called, held to its header's meaning by a library that runs on the CPU (fake_cublaslt.cc).
 #include "server/models/device/cuda/cublaslt_matmul.h"
 
+#include <cublasLt.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -9,10 +10,17 @@
 #include <cstring>
 #include <vector>
 
+extern "C" {
+extern int fake_live_operations;
+extern std::uint64_t fake_refused_rows;
+extern cublasStatus_t fake_check_status, fake_attribute_status;
+}
+
 namespace prefscore {
 namespace {
 
 using kernels::ElementType;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 // Small integers: every product and sum of them is exact, in bfloat16 too.
@@ -30,6 +38,31 @@ class CublasLtMatMulTest : public ::testing::Test {
     auto matmul = CublasLtMatMul::Open();
     ASSERT_TRUE(matmul.ok()) << std::string(matmul.status().message());
     matmul_ = *std::move(matmul);
+  }
+  void TearDown() override {
+    fake_refused_rows = 0;
+    fake_check_status = fake_attribute_status = CUBLAS_STATUS_SUCCESS;
+    matmul_.reset();
+    EXPECT_EQ(fake_live_operations, 0);
+  }
+
+  // What a product with a weight [16][8] throws; empty: it does not.
+  std::string Fault(std::int64_t num_rows = 1) {
+    std::vector<std::uint16_t> x(num_rows * 8), weight(16 * 8);
+    std::vector<float> out(num_rows * 16);
+    try {
+      matmul_->MatMul({.type = ElementType::kBfloat16,
+                       .x = x.data(),
+                       .weight = weight.data(),
+                       .num_rows = num_rows,
+                       .num_in = 8,
+                       .num_out = 16,
+                       .out = out.data()},
+                      nullptr);
+    } catch (const DeviceError& error) {
+      return error.what();
+    }
+    return "";
   }
 
   // out[row][o] = sum over i of x[row][i] * weight[o][i], row-major.
@@ -75,6 +108,35 @@ TEST_F(CublasLtMatMulTest, TakesTheFirstAlgorithmThatKeepsRowsApart) {
   const MatMulArgs args{.type = ElementType::kBfloat16, .num_in = 8, .num_out = 16};
   EXPECT_THAT(matmul_->Describe(args), HasSubstr("algo 3,"));
   EXPECT_EQ(matmul_->version(), 130100u);
+}
+
+// Every row count that can come is asked about before the first product, not found out in the middle of a batch.
+TEST_F(CublasLtMatMulTest, RefusesAShapeWhoseAlgorithmsDoNotTakeEveryRowCount) {
+  for (const std::uint64_t rows : {3, 4999, static_cast<int>(kMaxMatMulRows)}) {
+    fake_refused_rows = rows;
+    EXPECT_THAT(Fault(), AllOf(HasSubstr("weight [16][8]"), HasSubstr("it does not take " + std::to_string(rows))));
+  }
+  fake_refused_rows = kMaxMatMulRows + 1;
+  EXPECT_EQ(Fault(), "");
+  EXPECT_THAT(Fault(kMaxMatMulRows + 1), HasSubstr("16385 rows, over 16384"));
+}
+
+// After a fault nothing is kept that a later product would take for an algorithm.
+TEST_F(CublasLtMatMulTest, KeepsNoHalfMadePlan) {
+  fake_attribute_status = CUBLAS_STATUS_INTERNAL_ERROR;
+  for (int i = 0; i < 2; ++i) EXPECT_THAT(Fault(), HasSubstr("cublasLtMatmulDescSetAttribute: a fault"));
+  fake_attribute_status = CUBLAS_STATUS_SUCCESS;
+  fake_refused_rows = 2;
+  for (int i = 0; i < 2; ++i) EXPECT_THAT(Fault(), HasSubstr("no algorithm"));
+  EXPECT_EQ(fake_live_operations, 0);
+  fake_refused_rows = 0;
+  EXPECT_EQ(Fault(), "");
+}
+
+// A library that cannot answer has not said no.
+TEST_F(CublasLtMatMulTest, AFaultOfTheCheckIsNoRefusal) {
+  fake_check_status = CUBLAS_STATUS_INTERNAL_ERROR;
+  EXPECT_EQ(Fault(), "cublasLtMatmulAlgoCheck: a fault");
 }
 
 }  // namespace

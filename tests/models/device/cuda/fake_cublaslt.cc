@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // A libcublasLt.so.13 on the CPU, with the meaning that the real header gives its arguments: column-major layouts,
 // transposed operands, an algorithm that is asked for and then used. Of its three algorithms the first splits the inner
-// dimension and the second takes no single row; only the third computes.
+// dimension and the second takes no single row; only the third computes. The variables below make it fail.
 #include <cublasLt.h>
 
 #include <cstdint>
 #include <cstring>
-#include <limits>
 
 namespace {
 
@@ -56,6 +55,11 @@ void Write(const Layout& layout, void* data, std::uint64_t row, std::uint64_t co
 
 extern "C" {
 
+int fake_live_operations = 0;                               // made and not destroyed
+std::uint64_t fake_refused_rows = 0;                        // no algorithm takes so many rows; 0: none is refused
+cublasStatus_t fake_check_status = CUBLAS_STATUS_SUCCESS;      // of asking whether an algorithm suits
+cublasStatus_t fake_attribute_status = CUBLAS_STATUS_SUCCESS;  // of describing an operation
+
 cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
   static int object;
   *handle = reinterpret_cast<cublasLtHandle_t>(&object);
@@ -69,15 +73,18 @@ cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t* operation, cublasC
                                         cudaDataType_t scale) {
   if (compute != CUBLAS_COMPUTE_32F || scale != CUDA_R_32F) return CUBLAS_STATUS_NOT_SUPPORTED;
   *operation = new cublasLtMatmulDescOpaque_t{};
+  ++fake_live_operations;
   return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t operation) {
   delete operation;
+  --fake_live_operations;
   return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t operation,
                                               cublasLtMatmulDescAttributes_t attribute, const void* value,
                                               size_t size) {
+  if (fake_attribute_status != CUBLAS_STATUS_SUCCESS) return fake_attribute_status;
   cublasOperation_t transpose;
   if (size != sizeof(transpose)) return CUBLAS_STATUS_INVALID_VALUE;
   std::memcpy(&transpose, value, size);
@@ -136,7 +143,9 @@ cublasStatus_t cublasLtMatmulAlgoCheck(cublasLtHandle_t, cublasLtMatmulDesc_t, c
                                        cublasLtMatmulHeuristicResult_t* result) {
   *result = {};
   result->state = CUBLAS_STATUS_SUCCESS;
-  const bool refuses = algorithm->data[0] == kNeedsManyRows && As<Layout>(b).columns == 1;
+  if (fake_check_status != CUBLAS_STATUS_SUCCESS) return fake_check_status;
+  const std::uint64_t num_rows = As<Layout>(b).columns;
+  const bool refuses = (algorithm->data[0] == kNeedsManyRows && num_rows == 1) || num_rows == fake_refused_rows;
   return refuses ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_SUCCESS;
 }
 
