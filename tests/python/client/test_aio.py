@@ -292,5 +292,5 @@ def test_many_calls_at_once(fake_server):
 
 
 def test_the_plain_client_says_who_reads_async_iterables(fake_client):
-    with pytest.raises(prefscore.InvalidArgument, match="async_generator; AsyncClient reads async iterables"):
+    with pytest.raises(prefscore.InvalidArgument, match="async_generator; AsyncClient.stream_pairs and analyze read async"):
         fake_client.stream_pairs(agenerator([]))
