@@ -54,6 +54,8 @@ def test_a_row_without_tokens_to_score_is_not_asked_for():
 def test_a_batch_of_another_collator_is_refused():
     with pytest.raises(prefscore.InvalidArgument, match="no completion_mask; it has input_ids, attention_mask"):
         prompts_of_batch({key: value for key, value in batch_of().items() if key != "completion_mask"})
+    with pytest.raises(prefscore.InvalidArgument, match="the batch has pixel_values, which the policy would see"):
+        prompts_of_batch({**batch_of(), "pixel_values": torch.zeros(1)})
     holed = batch_of()
     holed["completion_mask"][1, 2] = 0
     with pytest.raises(prefscore.InvalidArgument, match="completion_mask of row 1"):

@@ -112,6 +112,21 @@ def test_resumed_in_the_middle_of_an_epoch(make_trainer, stories_server, tmp_pat
         make_trainer(stories_server.address).train(resume_from_checkpoint=str(checkpoint))
 
 
+def test_batches_are_asked_for_before_their_step(make_trainer, stories_server):
+    """The batch of the step, one that accelerate is ahead, and look_ahead more."""
+    asked = []
+    trainer = make_trainer(stories_server.address, callbacks=[AtStep(3, lambda: asked.append(len(batches)))])
+    batches, submit = [], trainer.reference.submit
+
+    def counted(batch, *arguments):
+        batches.append(batch)
+        return submit(batch, *arguments)
+
+    trainer.reference.submit = counted
+    trainer.train()
+    assert asked == [3 + 1 + 4]
+
+
 def test_the_reference_is_in_the_log_and_in_the_output(make_trainer, stories_server, tmp_path):
     trainer = make_trainer(stories_server.address, max_steps=1)
     trainer.train()
