@@ -147,6 +147,12 @@ def test_which_model(fake_client):
         RemoteReference(fake_client, ReferenceOptions(expected_digest="abc"))
 
 
+def test_a_server_of_another_contract_is_refused(fake_server):
+    fake_server.contract_version = 99
+    with pytest.raises(prefscore.VersionMismatch, match="speaks contract version 99"):
+        RemoteReference(fake_server.address)
+
+
 @pytest.mark.parametrize("name, value", [("look_ahead", 0), ("max_outage_s", -1.0)])
 def test_wrong_options(name, value):
     with pytest.raises(prefscore.InvalidArgument, match=f"ReferenceOptions.{name} is {value}"):

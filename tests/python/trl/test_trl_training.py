@@ -183,6 +183,23 @@ def test_precomputed_once(make_trainer, stories_server, dataset, monkeypatch):
     assert list(again.train_dataset["ref_chosen_logps"]) == list(remote.train_dataset["ref_chosen_logps"])
 
 
+def test_columns_of_score_dataset_are_used(make_trainer, stories_server, dataset):
+    options = prefscore.ScoringOptions(truncation_policy="keep_start", max_length=48)
+    columns = ["ref_chosen_logps", "ref_rejected_logps"]
+    scored = prefscore.score_dataset(dataset.select(range(16)), stories_server.address, options, columns=columns)
+    trainer = make_trainer(
+        stories_server.address, precompute_ref_log_probs=True, max_steps=2, trainer={"train_dataset": scored}
+    )
+    trainer.train()
+    live = make_trainer(stories_server.address, max_steps=2, trainer={"train_dataset": dataset.select(range(16))})
+    live.train()
+    assert losses(trainer) == losses(live)
+    with pytest.raises(prefscore.InvalidArgument, match="train dataset's column ref_chosen_logps is .* another model or"):
+        make_trainer(
+            stories_server.address, precompute_ref_log_probs=True, max_length=30, trainer={"train_dataset": scored}
+        )
+
+
 def test_evaluate_of_another_dataset(make_trainer, stories_server, dataset):
     trainer = make_trainer(stories_server.address, max_steps=1)
     trainer.train()
