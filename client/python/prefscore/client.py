@@ -16,7 +16,8 @@ from . import analysis, calls, columns, convert, unary
 from .analysis import AnalysisOptions
 from .calls import Method, Request, Response
 from .columns import Chunks, EvaluatedColumns, LogProbColumns
-from .core import ClientCore, can_start_over, check_iterable
+from .content import check_iterable
+from .core import ClientCore, can_start_over
 from .errors import Cancelled, PrefscoreError, from_rpc_error
 from .report import Report
 from .retry import NO_RETRIES, RetryPolicy
@@ -106,7 +107,7 @@ class Client(ClientCore):
 
     def _start_stream(self, pairs: Iterable[Pair], options: ScoringOptions, in_order: bool) -> StreamRun:
         self._check_usable()
-        check_iterable(pairs)
+        check_iterable(pairs, "pairs", "pairs")
         first = options_message(options)
         run = StreamRun(
             self._new_stream(in_order), pairs, first, self._clock, lambda server: self._shake_hands(server, HANDSHAKE_TIMEOUT_S),
@@ -254,7 +255,7 @@ class Client(ClientCore):
         self, pairs: Iterable[Pair | PairLogProbs], options: AnalysisOptions, on_call: Callable[[grpc.Future[Any]], None]
     ) -> Report:
         """on_call: is given each call that is made, to cancel it."""
-        check_iterable(pairs)
+        check_iterable(pairs, "pairs", "pairs")
         first = analysis.options_to_proto(options)
         retry = self._retry if can_start_over(pairs) else NO_RETRIES
         attempts = Attempts(self._servers, retry, self._clock, timeout_s=None)

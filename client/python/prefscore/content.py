@@ -44,6 +44,12 @@ def number(value: object, field: str) -> float | None:
     raise wrong(field, f"must be a number, not {type(value).__name__}")
 
 
+def check_iterable(values: object, field: str, what: str) -> None:
+    if not hasattr(values, "__iter__"):
+        hint = "; AsyncClient.stream_pairs and analyze read async iterables" if hasattr(values, "__aiter__") else ""
+        raise wrong(field, f"must be an iterable of {what}, not {type(values).__name__}{hint}")
+
+
 def json_text(value: object, field: str) -> str:
     """JSON of `value`; "" for None. A str is JSON already."""
     if value is None:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .content import wrong
 from .errors import FailedPrecondition, InvalidArgument
 from .retry import Clock, RetryPolicy
 from .servers import Attempts, ChannelSettings, Servers, Tls, check_addresses
@@ -37,6 +36,8 @@ class ClientCore:
         self._metadata = self._settings.metadata()
         self._clock = _clock or Clock()
         self._timeout_s = timeout_s
+        if not isinstance(retry, RetryPolicy):
+            raise InvalidArgument(f"retry: must be a RetryPolicy, not {type(retry).__name__}")
         self._retry = retry
         self._max_in_flight_pairs = _positive(max_in_flight_pairs, "max_in_flight_pairs")
         self._max_in_flight_bytes = _positive(max_in_flight_bytes, "max_in_flight_bytes")
@@ -83,6 +84,9 @@ class ClientCore:
                 "a server, too"
             )
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {', '.join(server.address for server in self._servers.all)}>"
+
     def __reduce__(self) -> str:
         raise TypeError(f"a {type(self).__name__} cannot be pickled: make one in the process that uses it")
 
@@ -91,13 +95,6 @@ def _positive(value: object, name: str) -> int:
     if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
         raise InvalidArgument(f"{name} is {value!r}; it must be an int >= 1")
     return int(value)
-
-
-def check_iterable(pairs: object) -> None:
-    if hasattr(pairs, "__iter__"):
-        return
-    hint = "; AsyncClient reads async iterables" if hasattr(pairs, "__aiter__") else ""
-    raise wrong("pairs", f"must be an iterable of pairs, not {type(pairs).__name__}{hint}")
 
 
 def can_start_over(pairs: object) -> bool:

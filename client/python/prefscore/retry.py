@@ -37,16 +37,16 @@ class RetryPolicy:
     jitter: float = 0.2
 
     def __post_init__(self) -> None:
-        for name in ("max_attempts", "max_stream_attempts"):
-            if getattr(self, name) < 1:
-                raise InvalidArgument(f"RetryPolicy.{name} is {getattr(self, name)}; it must be at least 1")
-        for name in ("max_elapsed_s", "initial_backoff_s", "max_backoff_s", "jitter"):
-            if not getattr(self, name) >= 0:
-                raise InvalidArgument(f"RetryPolicy.{name} is {getattr(self, name)}; it must be at least 0")
-        if not self.multiplier >= 1:
-            raise InvalidArgument(f"RetryPolicy.multiplier is {self.multiplier}; it must be at least 1")
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not value >= least:
+                raise InvalidArgument(f"RetryPolicy.{name} is {value!r}; it must be a number >= {least}")
 
 
+_LEAST = {
+    "max_attempts": 1, "max_stream_attempts": 1, "max_elapsed_s": 0, "initial_backoff_s": 0, "max_backoff_s": 0,
+    "multiplier": 1, "jitter": 0,
+}  # fmt: skip
 NO_RETRIES = RetryPolicy(max_attempts=1, max_stream_attempts=1)
 
 

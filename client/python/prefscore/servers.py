@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import os
+import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -63,6 +64,8 @@ class Tls:
 def _pem(value: bytes | str | os.PathLike[str] | None, name: str) -> bytes | None:
     if value is None or isinstance(value, bytes):
         return value
+    if not isinstance(value, str | os.PathLike):  # a number would be a file that is open
+        raise InvalidArgument(f"Tls.{name}: must be bytes or a path, not {type(value).__name__}")
     try:
         with open(value, "rb") as file:
             return file.read()
@@ -70,10 +73,13 @@ def _pem(value: bytes | str | os.PathLike[str] | None, name: str) -> bytes | Non
         raise InvalidArgument(f"Tls.{name}: cannot read {os.fspath(value)!r}: {error.strerror}") from error
 
 
+_TOKEN = re.compile(r"[\x21-\x7e]+")
 _SCHEMES = ("dns:", "ipv4:", "ipv6:", "unix:", "unix-abstract:", "xds:")
 
 
 def check_addresses(servers: str | Sequence[str]) -> list[str]:
+    if not hasattr(servers, "__iter__"):
+        raise InvalidArgument(f"servers: {servers!r} is no HOST:PORT")
     addresses = [servers] if isinstance(servers, str) else list(servers)
     if not addresses:
         raise InvalidArgument("servers is empty; give at least one HOST:PORT")
@@ -85,6 +91,10 @@ def check_addresses(servers: str | Sequence[str]) -> list[str]:
             continue
         if "/" in address or not colon or not host or not port.isdigit():
             raise InvalidArgument(f"servers: {address!r} is no HOST:PORT, such as 127.0.0.1:50051")
+        if ":" in host and not (host.startswith("[") and host.endswith("]")):
+            raise InvalidArgument(f"servers: {address!r}: write an IPv6 address in brackets, [{host}]:{port}")
+        if not 0 < int(port) < 65536:
+            raise InvalidArgument(f"servers: {address!r}: a port is in 1 to 65535")
     if len(set(addresses)) < len(addresses):
         raise InvalidArgument(f"servers: an address is given twice: {', '.join(addresses)}")
     return addresses
@@ -110,12 +120,18 @@ class ChannelSettings:
     # A peer that vanished is noticed after both: no answer to a ping. Servers allow a ping each 10 s.
     keepalive_time_s: float = 30.0
     keepalive_timeout_s: float = 10.0
+    connect_timeout_s: float = 10.0
 
     def check(self, addresses: Sequence[str]) -> None:
-        if self.token is None or self.tls is not None:
+        """Raises InvalidArgument for settings of a wrong form, or a token that anybody could read on its way."""
+        if self.tls is not None and not isinstance(self.tls, Tls):
+            raise InvalidArgument(f"tls: must be Tls, not {type(self.tls).__name__}")
+        if self.token is None:
             return
-        if "\n" in self.token or not self.token:
-            raise InvalidArgument("token is empty or has a line break")
+        if not isinstance(self.token, str) or not _TOKEN.fullmatch(self.token):
+            raise InvalidArgument("token: must be a str of visible ASCII characters, without spaces")
+        if self.tls is not None:
+            return
         if remote := [address for address in addresses if not is_loopback(address)]:
             raise InvalidArgument(
                 f"a token is not sent in plain text to {', '.join(remote)}: anybody on the way could read it. "
@@ -132,8 +148,9 @@ class ChannelSettings:
             ("grpc.http2.max_pings_without_data", 0),
             # While a channel backs off, calls fail without an attempt; the retry policy is the one that waits.
             ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.min_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 1000),
+            # Despite its name: how long one attempt to connect may take, TLS included.
+            ("grpc.min_reconnect_backoff_ms", int(1000 * self.connect_timeout_s)),
             ("grpc.enable_retries", 0),
         ]
         if self.tls is not None and self.tls.server_name is not None:
@@ -241,7 +258,7 @@ class Attempts:
     """The attempts of one unary call: when it ends, and what a last error says. Not thread-safe."""
 
     def __init__(self, servers: Servers, policy: RetryPolicy, clock: Clock, timeout_s: float | None) -> None:
-        if timeout_s is not None and not timeout_s > 0:
+        if timeout_s is not None and not (isinstance(timeout_s, int | float) and timeout_s > 0):
             raise InvalidArgument(f"timeout_s is {timeout_s!r}; it must be > 0 seconds, or None for no limit")
         self._servers = servers
         self._clock = clock

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from . import calls, convert
 from .calls import Method, Request, Response
-from .content import text, wrong
+from .content import check_iterable, text, wrong
 from .types import (
     CacheMode,
     Objective,
@@ -49,6 +49,7 @@ def _scored_pairs(response: scoring_pb2.ScorePairsResponse | scoring_pb2.Evaluat
 def score_pairs(
     pairs: Iterable[Pair], options: ScoringOptions
 ) -> Call[scoring_pb2.ScorePairsRequest, scoring_pb2.ScorePairsResponse, ScoredPairs]:
+    check_iterable(pairs, "pairs", "pairs")
     request = scoring_pb2.ScorePairsRequest(
         pairs=[convert.pair_to_proto(pair, f"pairs[{idx}]") for idx, pair in enumerate(pairs)],
         options=convert.options_to_proto(options),
@@ -67,6 +68,7 @@ def score_completions(
     cache_policy: bool,
     priority: Priority,
 ) -> Call[scoring_pb2.ScoreCompletionsRequest, scoring_pb2.ScoreCompletionsResponse, list[PromptResult]]:
+    check_iterable(prompts, "prompts", "prompts")
     if isinstance(models, str):
         raise wrong("models", f"must be a list of names, not a str; write [{models!r}]")
     request = scoring_pb2.ScoreCompletionsRequest(
@@ -86,6 +88,7 @@ def score_completions(
 def evaluate_objectives(
     pairs: Iterable[PairLogProbs], objectives: Sequence[Objective | WeightedSum | str]
 ) -> Call[scoring_pb2.EvaluateObjectivesRequest, scoring_pb2.EvaluateObjectivesResponse, ScoredPairs]:
+    check_iterable(pairs, "pairs", "pairs, or LogProbColumns")
     request = scoring_pb2.EvaluateObjectivesRequest(
         pairs=[convert.logps_to_proto(pair, f"pairs[{idx}]") for idx, pair in enumerate(pairs)],
         objectives=convert.objectives_to_proto(objectives),

@@ -54,6 +54,8 @@ def test_a_row_without_tokens_to_score_is_not_asked_for():
 def test_a_batch_of_another_collator_is_refused():
     with pytest.raises(prefscore.InvalidArgument, match="no completion_mask; it has input_ids, attention_mask"):
         prompts_of_batch({key: value for key, value in batch_of().items() if key != "completion_mask"})
+    with pytest.raises(prefscore.InvalidArgument, match="the batch has pixel_values, which the policy would see"):
+        prompts_of_batch({**batch_of(), "pixel_values": torch.zeros(1)})
     holed = batch_of()
     holed["completion_mask"][1, 2] = 0
     with pytest.raises(prefscore.InvalidArgument, match="completion_mask of row 1"):
@@ -143,6 +145,12 @@ def test_which_model(fake_client):
         RemoteReference(fake_client, ReferenceOptions(model="other"))
     with pytest.raises(prefscore.FailedPrecondition, match="digest r+, and expected_digest is abc"):
         RemoteReference(fake_client, ReferenceOptions(expected_digest="abc"))
+
+
+def test_a_server_of_another_contract_is_refused(fake_server):
+    fake_server.contract_version = 99
+    with pytest.raises(prefscore.VersionMismatch, match="speaks contract version 99"):
+        RemoteReference(fake_server.address)
 
 
 @pytest.mark.parametrize("name, value", [("look_ahead", 0), ("max_outage_s", -1.0)])

@@ -112,6 +112,21 @@ def test_resumed_in_the_middle_of_an_epoch(make_trainer, stories_server, tmp_pat
         make_trainer(stories_server.address).train(resume_from_checkpoint=str(checkpoint))
 
 
+def test_batches_are_asked_for_before_their_step(make_trainer, stories_server):
+    """The batch of the step, one that accelerate is ahead, and look_ahead more."""
+    asked = []
+    trainer = make_trainer(stories_server.address, callbacks=[AtStep(3, lambda: asked.append(len(batches)))])
+    batches, submit = [], trainer.reference.submit
+
+    def counted(batch, *arguments):
+        batches.append(batch)
+        return submit(batch, *arguments)
+
+    trainer.reference.submit = counted
+    trainer.train()
+    assert asked == [3 + 1 + 4]
+
+
 def test_the_reference_is_in_the_log_and_in_the_output(make_trainer, stories_server, tmp_path):
     trainer = make_trainer(stories_server.address, max_steps=1)
     trainer.train()
@@ -166,6 +181,23 @@ def test_precomputed_once(make_trainer, stories_server, dataset, monkeypatch):
     assert losses(remote) == pytest.approx(losses(local), abs=1e-4)
     again = make_trainer(stories_server.address, **args)
     assert list(again.train_dataset["ref_chosen_logps"]) == list(remote.train_dataset["ref_chosen_logps"])
+
+
+def test_columns_of_score_dataset_are_used(make_trainer, stories_server, dataset):
+    options = prefscore.ScoringOptions(truncation_policy="keep_start", max_length=48)
+    columns = ["ref_chosen_logps", "ref_rejected_logps"]
+    scored = prefscore.score_dataset(dataset.select(range(16)), stories_server.address, options, columns=columns)
+    trainer = make_trainer(
+        stories_server.address, precompute_ref_log_probs=True, max_steps=2, trainer={"train_dataset": scored}
+    )
+    trainer.train()
+    live = make_trainer(stories_server.address, max_steps=2, trainer={"train_dataset": dataset.select(range(16))})
+    live.train()
+    assert losses(trainer) == losses(live)
+    with pytest.raises(prefscore.InvalidArgument, match="train dataset's column ref_chosen_logps is .* another model or"):
+        make_trainer(
+            stories_server.address, precompute_ref_log_probs=True, max_length=30, trainer={"train_dataset": scored}
+        )
 
 
 def test_evaluate_of_another_dataset(make_trainer, stories_server, dataset):

@@ -17,8 +17,7 @@ from ..dataset.summary import DatasetSummary
 from ..errors import InvalidArgument
 from ..types import ScoringOptions
 
-
-# An actor waits for servers most of its time. Were it a fraction, small nodes would have no whole core left for readers.
+# An actor mostly waits for servers. Were it a fraction, small nodes would have no whole core left for readers.
 _CPUS_PER_ACTOR = 0
 # While one actor's batch ends or begins, another's keeps the server busy.
 _ACTORS_PER_SERVER = 2

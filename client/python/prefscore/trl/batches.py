@@ -18,6 +18,8 @@ import numpy.typing as npt
 from ..errors import InvalidArgument
 from ..types import CompletionResult, PromptCompletions
 
+_COLUMNS = {"input_ids", "attention_mask", "completion_mask", "ref_chosen_logps", "ref_rejected_logps"}
+
 Ids = npt.NDArray[np.int64]
 Float64s = npt.NDArray[np.float64]
 
@@ -35,12 +37,16 @@ class BatchPrompts:
 
 
 def prompts_of_batch(batch: Mapping[str, Any]) -> BatchPrompts:
-    """Raises InvalidArgument for a batch that is not TRL's, or whose completions are not at the end of their rows."""
+    """Raises InvalidArgument for a batch that is not TRL's of text, or whose completions do not end their rows."""
     missing = [name for name in ("input_ids", "attention_mask", "completion_mask") if name not in batch]
     if missing:
         raise InvalidArgument(
             f"the batch has no {', '.join(missing)}; it has {', '.join(map(str, batch))}. A data_collator must make "
             "what TRL's DataCollatorForPreference makes"
+        )
+    if others := set(batch) - _COLUMNS:
+        raise InvalidArgument(
+            f"the batch has {', '.join(sorted(others))}, which the policy would see and the served reference would not"
         )
     arrays = [batch[name].numpy(force=True) for name in ("input_ids", "attention_mask", "completion_mask")]
     rows = [_split(ids[mask != 0], completion[mask != 0], row) for row, (ids, mask, completion) in

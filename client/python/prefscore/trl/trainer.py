@@ -134,6 +134,9 @@ class RemoteReferenceDPOTrainer(DPOTrainer):  # type: ignore[misc]
     def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
         if not self._precomputes:
             return dataset
+        if {CHOSEN_COLUMN, REJECTED_COLUMN} <= set(dataset.column_names or ()):
+            self._check_columns(dataset, name)
+            return dataset
         identity = self.reference.identity
         self._precompute_model_hash = repr(
             ("prefscore", identity.digest, identity.numerics_mode, self.ld_alpha, self.args.max_length,
@@ -141,6 +144,20 @@ class RemoteReferenceDPOTrainer(DPOTrainer):  # type: ignore[misc]
         )  # fmt: skip
         batch_size = self.args.precompute_ref_batch_size or max(batch_size, _PRECOMPUTE_BATCH_SIZE)
         return super()._precompute_ref_logps(dataset, name, batch_size)
+
+    def _check_columns(self, dataset: Any, name: str) -> None:
+        """Raises InvalidArgument where the first rows' log-probs are not the reference's."""
+        batch = self.data_collator([dataset[idx] for idx in range(min(len(dataset), _PRECOMPUTE_BATCH_SIZE))])
+        scored = with_logps(batch, self.reference.score(batch, self.ld_alpha))
+        for column in (CHOSEN_COLUMN, REJECTED_COLUMN):
+            wrong = (batch[column] - scored[column]).abs() > 1e-2 + 1e-4 * scored[column].abs()
+            if wrong.any():
+                row = int(wrong.nonzero()[0])
+                raise InvalidArgument(
+                    f"the {name} dataset's column {column} is {batch[column][row].item():.6g} in row {row}, and the "
+                    f"reference {self.reference.identity.model!r} gives {scored[column][row].item():.6g}: it was made "
+                    "with another model or truncation. Drop the columns to have them made"
+                )
 
     def compute_ref_log_probs(self, model: Any, inputs: Mapping[str, Any]) -> tuple[Any, Any]:
         scored = with_logps(inputs, self.reference.score(inputs, self.ld_alpha))
