@@ -267,6 +267,6 @@ class AsyncClient(ClientCore):
 
 
 def _is_cancelled() -> bool:
-    """Whether this task is: a call that its channel's end cancels raises the same. Not known before Python 3.11."""
+    """Whether this task is: a call that its channel's end cancels raises the same. Before Python 3.11 nobody knows."""
     task = asyncio.current_task()
-    return sys.version_info < (3, 11) or (task is not None and task.cancelling() > 0)
+    return sys.version_info >= (3, 11) and task is not None and task.cancelling() > 0

@@ -10,6 +10,7 @@ import grpc
 import pytest
 from fake_server import FakeServer, Step, retry_info
 from test_stream import check, numbered, stream_threads
+from test_stream_losses import PATIENT
 
 import prefscore
 from prefscore import AsyncClient, Pair, PairLogProbs, PromptCompletions
@@ -128,9 +129,9 @@ def test_servers_share_the_work_and_one_is_lost():
         asyncio.run(main(one, two))
 
 
-def test_another_model_ends_the_stream(fake_server, clock):
+def test_another_model_ends_the_stream(fake_server):
     async def main():
-        async with AsyncClient(fake_server.address, _clock=clock, max_in_flight_pairs=5) as client:
+        async with AsyncClient(fake_server.address, retry=PATIENT, max_in_flight_pairs=5) as client:
             stream = client.stream_pairs(numbered(100))
             await take(stream, 10)
             fake_server.digests["policy"] = "other"
