@@ -6,9 +6,9 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from ..client import Client
 from ..errors import InvalidArgument
@@ -22,12 +22,21 @@ from .summary import DatasetSummary
 
 Existing = Literal["error", "keep", "overwrite"]
 
+ClientMaker: TypeAlias = str | Sequence[str] | Callable[[], Client]
+"""The addresses of servers, or a function that makes a client of them."""
+
+ClientSource: TypeAlias = Client | ClientMaker
+
+
+def open_client(maker: ClientMaker) -> Client:
+    return maker() if callable(maker) else Client(maker)
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """As the arguments of `score_dataset`, with the columns resolved. `client`: a Client, or where servers are."""
+    """As the arguments of `score_dataset`, with the columns resolved."""
 
-    client: Client | str | Sequence[str]
+    client: ClientSource
     options: ScoringOptions
     columns: OutputColumns
     existing: Existing
@@ -55,6 +64,11 @@ class Job:
             )
         return clashing
 
+    def check(self, present: Sequence[str]) -> None:
+        """Raises what is wrong with the columns `present`."""
+        self.replaced(present)
+        self.reader(present)
+
     def reader(self, present: Iterable[str]) -> RowReader:
         return RowReader(present, uses_known=self.existing == "keep")
 
@@ -76,9 +90,7 @@ class Job:
             rows = itertools.chain(skipped, iterator)
         reader = self.reader(present)
         with contextlib.ExitStack() as stack:
-            client = self.client
-            if not isinstance(client, Client):
-                client = stack.enter_context(Client(client))
+            client = self.client if isinstance(self.client, Client) else stack.enter_context(open_client(self.client))
             run = Run(client, self.options, self.columns, self.on_error, self.summary)
             parts = None
             if self.checkpoint is not None:

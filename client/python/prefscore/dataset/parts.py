@@ -111,17 +111,7 @@ class Parts:
                 _flush(file)
             self._publish(path)
             return
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        others = [
-            f"{name} was {kept.get(name)!r} and is {settings.get(name)!r}"
-            for name in sorted({*kept, *settings})
-            if kept.get(name) != settings.get(name)
-        ]
-        if others:
-            raise FailedPrecondition(
-                f"checkpoint {self._folder} was made otherwise: {'; '.join(others)}. "
-                "Give what was given then, or another folder"
-            )
+        check_settings(f"checkpoint {self._folder}", json.loads(path.read_text(encoding="utf-8")), settings)
 
     def _find_parts(self) -> list[tuple[int, int]]:
         found = (_PART_NAME.fullmatch(path.name) for path in self._folder.iterdir())
@@ -143,6 +133,19 @@ class Parts:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def check_settings(name: str, kept: Mapping[str, str], settings: Mapping[str, str]) -> None:
+    """Raises FailedPrecondition where those that are kept differ."""
+    others = [
+        f"{key} was {kept.get(key)!r} and is {settings.get(key)!r}"
+        for key in sorted({*kept, *settings})
+        if kept.get(key) != settings.get(key)
+    ]
+    if others:
+        raise FailedPrecondition(
+            f"{name} was made otherwise: {'; '.join(others)}. Give what was given then, or another folder"
+        )
 
 
 def _flush(file: Any) -> None:

@@ -65,7 +65,8 @@ def find_model(info: ServerInfo, name: str, role: str) -> Model | None:
 class Run:
     """One data set's scoring, all its settings checked. Not thread-safe.
 
-    Pins the digests of the models that the server has now: where it comes back with others, the run fails.
+    options: those given, with the digests of the models that the server has now: where it comes back with others, the
+        run fails.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class Run:
         self._policy = find_model(info, options.policy, "policy")
         self._reference = find_model(info, options.reference, "reference")
         self._max_pair_bytes = info.limits.max_message_bytes - _MESSAGE_OVERHEAD_BYTES
-        self._options = columns.options(
+        self.options = columns.options(
             dataclasses.replace(
                 options,
                 expected_policy_digest=options.expected_policy_digest or _digest(self._policy),
@@ -96,7 +97,7 @@ class Run:
 
     def settings(self) -> dict[str, str]:
         """All that the numbers depend on, and the columns."""
-        options = self._options
+        options = self.options
         out = {
             "policy_digest": options.expected_policy_digest,
             "reference_digest": options.expected_reference_digest,
@@ -121,7 +122,7 @@ class Run:
         on_error="raise" the first row's error.
         """
         summary = self._summary
-        summary.begin(self._options.expected_policy_digest, self._options.expected_reference_digest)
+        summary.begin(self.options.expected_policy_digest, self.options.expected_reference_digest)
         started_at = self._now()
         remaining = iter(rows)
         try:
@@ -175,7 +176,7 @@ class Run:
         part = _OpenPart(parts, self._now) if parts is not None else None
         first_row = parts.num_rows if parts is not None else 0
         try:
-            with self._client.stream_pairs(pairs(), self._options, in_order=True) as results:
+            with self._client.stream_pairs(pairs(), self.options, in_order=True) as results:
                 for result in results:
                     sent = in_flight.popleft()
                     record = self._record(result, sent, first_row + result.index)

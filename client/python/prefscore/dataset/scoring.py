@@ -10,12 +10,11 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from ..client import Client
 from ..errors import InvalidArgument
 from ..types import ScoringOptions
 from .columns import DEFAULT_COLUMNS, OutputColumns
 from .files import as_paths, score_files
-from .job import Existing, Job
+from .job import ClientSource, Existing, Job
 from .run import OnError
 from .summary import DatasetSummary
 
@@ -33,7 +32,7 @@ Path = str | os.PathLike[str]
 @overload
 def score_dataset(
     dataset: Table,
-    client: Client | str | Sequence[str],
+    client: ClientSource,
     options: ScoringOptions = ...,
     *,
     columns: Sequence[str] = ...,
@@ -48,7 +47,7 @@ def score_dataset(
 @overload
 def score_dataset(
     dataset: Path | Sequence[Path],
-    client: Client | str | Sequence[str],
+    client: ClientSource,
     options: ScoringOptions = ...,
     *,
     output: Path,
@@ -63,7 +62,7 @@ def score_dataset(
 
 def score_dataset(
     dataset: Any,
-    client: Client | str | Sequence[str],
+    client: ClientSource,
     options: ScoringOptions = ScoringOptions(),
     *,
     output: Path | None = None,
@@ -80,7 +79,7 @@ def score_dataset(
         the path of a .jsonl or .parquet file, or a list of such paths. Rows follow TRL's conventions: `chosen`,
         `rejected` and, unless it is their common start, `prompt`, as texts or as lists of messages, with `tools` and
         `chat_template_kwargs`; or `prompt_ids`, `chosen_ids`, `rejected_ids`, which go first.
-    client: a client; or the addresses of servers, for a client of this call's own.
+    client: a client; or, for a client of this call's own, the addresses of servers or a function that makes one.
     options: how pairs are scored. What the columns need is asked for by itself.
     output: path of the file to write, of the input's kind; for files only. It appears when it is whole.
     columns: those to add; `prefscore.dataset.columns` tells which there are.
