@@ -4,6 +4,7 @@ the results. gRPC brings one more per call, which asks for the requests."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import weakref
@@ -22,11 +23,24 @@ from .v1 import scoring_pb2
 # Longest wait, after the last result, for servers to end their calls themselves.
 _GOODBYE_S = 1.0
 
+OpenCall = Callable[[Server, Iterator[bytes]], "grpc.CallIterator[scoring_pb2.StreamScorePairsResponse]"]
+
+
+def on_drop(dropped: object, end: Callable[[], None]) -> None:
+    """Calls `end`, on a thread of its own, once nobody has `dropped` any more.
+
+    A garbage collection may be on any thread, also on one that holds a lock which `end` needs.
+    """
+
+    def start() -> None:
+        with contextlib.suppress(RuntimeError):  # the interpreter is ending
+            threading.Thread(target=end, name="prefscore end", daemon=True).start()
+
+    weakref.finalize(dropped, start).atexit = False
+
+
 def _ignore() -> None:
     pass
-
-
-OpenCall = Callable[[Server, Iterator[bytes]], "grpc.CallIterator[scoring_pb2.StreamScorePairsResponse]"]
 
 
 class PairStream(Iterator[PairResult]):
@@ -35,7 +49,7 @@ class PairStream(Iterator[PairResult]):
     def __init__(self, run: StreamRun, check_usable: Callable[[], None]) -> None:
         self._run = run
         self._check_usable = check_usable
-        weakref.finalize(self, run.end).atexit = False
+        on_drop(self, run.end)
 
     def __next__(self) -> PairResult:
         self._check_usable()
