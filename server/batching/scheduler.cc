@@ -314,7 +314,7 @@ void Scheduler::RunBatches() {
     }
 
     absl::MutexLock lock(&mutex_);
-    if (duration > absl::ZeroDuration() && !is_probe) {
+    if (duration > absl::ZeroDuration() && !is_probe && !passes.empty()) {  // a batch that failed tells no pace
       for (const PassTime& pass : passes) cost_.Observe(pass);
       seconds_per_token_ = report.measured_seconds / static_cast<double>(report.num_tokens);
       last_measured_ = start + duration;

@@ -23,9 +23,6 @@ namespace fs = std::filesystem;
 constexpr char kStoreFolder[] = "prefscore-logprobs-1";  // the number is that of the format
 constexpr char kLockFile[] = "prefscore-logprobs-1.lock";
 
-// A disk that answers more slowly is no help: the log-probs are computed instead.
-constexpr std::chrono::microseconds kReadDeadline = std::chrono::seconds(1);
-
 constexpr std::size_t kProbeBytes = 64 << 10;  // written to find out whether a disk that was full has room again
 
 rocksdb::Slice SliceOf(const CacheKey& key) {
@@ -114,8 +111,8 @@ rocksdb::Options RocksOptions(const DiskStoreOptions& options) {
 class RocksStore final : public DiskStore {
  public:
   // `lock` outlives the database.
-  RocksStore(fs::path path, FileLock lock, std::unique_ptr<rocksdb::DB> db)
-      : path_(std::move(path)), lock_(std::move(lock)), db_(std::move(db)) {}
+  RocksStore(fs::path path, std::chrono::microseconds read_timeout, FileLock lock, std::unique_ptr<rocksdb::DB> db)
+      : path_(std::move(path)), read_timeout_(read_timeout), lock_(std::move(lock)), db_(std::move(db)) {}
 
   std::vector<Found> Read(std::span<const CacheKey> keys) override {
     std::vector<rocksdb::Slice> slices;
@@ -123,12 +120,13 @@ class RocksStore final : public DiskStore {
     std::vector<rocksdb::PinnableSlice> values(keys.size());
     std::vector<rocksdb::Status> statuses(keys.size());
     rocksdb::ReadOptions options;
-    options.deadline = std::chrono::microseconds(db_->GetEnv()->NowMicros()) + kReadDeadline;
+    options.deadline = std::chrono::microseconds(db_->GetEnv()->NowMicros()) + read_timeout_;
     db_->MultiGet(options, db_->DefaultColumnFamily(), keys.size(), slices.data(), values.data(), statuses.data());
     std::vector<Found> found(keys.size());
     for (std::size_t idx = 0; idx < keys.size(); ++idx) {
       if (statuses[idx].ok()) found[idx].bytes = values[idx].ToString();
-      found[idx].is_faulty = !statuses[idx].ok() && !statuses[idx].IsNotFound();
+      found[idx].is_late = statuses[idx].IsTimedOut();
+      found[idx].is_faulty = !statuses[idx].ok() && !statuses[idx].IsNotFound() && !found[idx].is_late;
     }
     return found;
   }
@@ -163,9 +161,16 @@ class RocksStore final : public DiskStore {
 
  private:
   const fs::path path_;
+  const std::chrono::microseconds read_timeout_;
   const FileLock lock_;
   const std::unique_ptr<rocksdb::DB> db_;
 };
+
+// REQUIRES: the folder's lock is held and no database is open.
+void DeleteStore(const fs::path& path) {
+  std::error_code ignored;  // opening it tells
+  fs::remove_all(path, ignored);
+}
 
 }  // namespace
 
@@ -178,21 +183,17 @@ absl::StatusOr<std::unique_ptr<DiskStore>> DiskStore::Open(const DiskStoreOption
   ASSIGN_OR_RETURN(FileLock lock, FileLock::Acquire(folder / kLockFile));
 
   const fs::path path = folder / kStoreFolder;
+  if (options.is_damaged) DeleteStore(path);
   const rocksdb::Options rocks = RocksOptions(options);
   rocksdb::DB* db = nullptr;
   rocksdb::Status status = rocksdb::DB::Open(rocks, path.string(), &db);
   if (IsUnreadable(status)) {
     note = absl::StrCat("what it held cannot be read and was deleted: ", status.ToString());
-    DeleteStore(options.folder);
+    DeleteStore(path);
     status = rocksdb::DB::Open(rocks, path.string(), &db);
   }
   if (!status.ok()) return absl::UnavailableError(status.ToString());
-  return std::make_unique<RocksStore>(path, std::move(lock), std::unique_ptr<rocksdb::DB>(db));
-}
-
-void DeleteStore(const std::string& folder) {
-  std::error_code ignored;  // opening it tells
-  fs::remove_all(fs::path(folder) / kStoreFolder, ignored);
+  return std::make_unique<RocksStore>(path, options.read_timeout, std::move(lock), std::unique_ptr<rocksdb::DB>(db));
 }
 
 }  // namespace prefscore

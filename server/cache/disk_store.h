@@ -5,6 +5,7 @@
 // write buffers and one block cache, at most 128 MiB in all (less with a small bound), whatever the size on disk.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -27,6 +28,8 @@ namespace prefscore {
 struct DiskStoreOptions {
   std::string folder;          // made where it is missing
   std::int64_t max_bytes = 0;  // on disk, all files together; at least kMinStoreBytes
+  bool is_damaged = false;     // what the folder holds is of no use: it is deleted first
+  std::chrono::microseconds read_timeout = std::chrono::seconds(1);  // of one Read; a read that is under way goes on
   rocksdb::Env* env = nullptr;  // null: the real one
   // So many entries left to keep the size. Called on a thread of RocksDB.
   std::function<void(std::int64_t num_entries)> on_evicted = [](auto) {};
@@ -39,14 +42,16 @@ inline constexpr std::int64_t kMinStoreBytes = 4 << 20;
 // Reads from any thread at once; all else from one thread.
 class DiskStore {
  public:
-  // A store that cannot be read is deleted and made anew, which `note` then tells. FAILED_PRECONDITION: another
-  // process has it open. UNAVAILABLE: the folder cannot be made or written, or the disk is full.
+  // A store that cannot be read is deleted and made anew, which `note` then tells. Nothing is deleted but under the
+  // folder's lock. FAILED_PRECONDITION: another process has it. UNAVAILABLE: the folder cannot be made or written, or
+  // the disk is full.
   static absl::StatusOr<std::unique_ptr<DiskStore>> Open(const DiskStoreOptions& options, std::string& note);
   virtual ~DiskStore() = default;
 
   struct Found {
     std::optional<std::string> bytes;
     bool is_faulty = false;  // the disk failed, or what it holds is damaged
+    bool is_late = false;    // the disk is slow: the entry was not read in time
   };
   virtual std::vector<Found> Read(std::span<const CacheKey> keys) = 0;  // [keys]
 
@@ -60,8 +65,5 @@ class DiskStore {
 
   virtual std::int64_t BytesOnDisk() const = 0;
 };
-
-// Deletes what a store holds. No store of the folder is open.
-void DeleteStore(const std::string& folder);
 
 }  // namespace prefscore

@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::int64_t kEntryOverheadBytes = 64;                     // of a pending entry: key and table slot
 constexpr absl::Duration kMeasurementInterval = absl::Seconds(1);  // of the size on disk, while writing
+constexpr int kNumReaders = 2;
 
 std::int64_t PendingBytes(const std::string& bytes) {
   return static_cast<std::int64_t>(bytes.size()) + kEntryOverheadBytes;
@@ -18,8 +19,16 @@ std::int64_t PendingBytes(const std::string& bytes) {
 
 }  // namespace
 
+// A lookup's reads, shared by the thread that makes them and the one that waits for them, either of which may be first.
+struct LogProbCache::DiskRead {
+  std::vector<CacheKey> keys;
+  std::vector<DiskStore::Found> found;  // [keys], once it is done; this and the next under the cache's lock
+  bool is_done = false;
+  bool is_late = false;  // nobody waits for it any more
+};
+
 LogProbCache::LogProbCache(LogProbCacheOptions options, CacheObserver observer)
-    : options_(std::move(options)), observer_(std::move(observer)) {
+    : options_(std::move(options)), observer_(std::move(observer)), readers_(kNumReaders) {
   Open();
   writer_ = std::thread([this] { Loop(); });
 }
@@ -53,8 +62,10 @@ std::vector<std::optional<std::vector<double>>> LogProbCache::Lookup(std::span<c
       on_disk_index.push_back(idx);
     }
   }
-  std::vector<DiskStore::Found> found = ReadStore(on_disk);
+  std::vector<DiskStore::Found> found = ReadStore(std::move(on_disk));
+  std::int64_t num_late = 0;
   for (std::size_t idx = 0; idx < found.size(); ++idx) {
+    if (found[idx].is_late) ++num_late;
     if (found[idx].is_faulty) observer_.on_error(CacheError::kRead);
     bytes[on_disk_index[idx]] = std::move(found[idx].bytes);
   }
@@ -72,21 +83,36 @@ std::vector<std::optional<std::vector<double>>> LogProbCache::Lookup(std::span<c
       observer_.on_error(CacheError::kChecksum);
     }
   }
-  observer_.on_lookup(num_hits, static_cast<std::int64_t>(keys.size()) - num_hits, num_bytes);
+  observer_.on_lookup(num_hits, static_cast<std::int64_t>(keys.size()) - num_hits - num_late, num_bytes);
+  if (num_late > 0) observer_.on_late(num_late);
   return token_logps;
 }
 
-std::vector<DiskStore::Found> LogProbCache::ReadStore(std::span<const CacheKey> keys) {
+// On a thread that may wait for the disk, which the caller's must not.
+std::vector<DiskStore::Found> LogProbCache::ReadStore(std::vector<CacheKey> keys) {
   if (keys.empty()) return {};
+  const std::vector<DiskStore::Found> late(keys.size(), DiskStore::Found{.bytes = {}, .is_late = true});
+  const auto read = std::make_shared<DiskRead>();
+  read->keys = std::move(keys);
   {
     absl::MutexLock lock(&mutex_);
     if (!is_readable_) return {};
+    if (num_late_reads_ > 0) return late;
     ++num_readers_;
   }
-  std::vector<DiskStore::Found> found = store_->Read(keys);
+  readers_.Post([this, read] {
+    std::vector<DiskStore::Found> found = store_->Read(read->keys);
+    absl::MutexLock lock(&mutex_);
+    read->found = std::move(found);
+    read->is_done = true;
+    --num_readers_;
+    if (read->is_late) --num_late_reads_;
+  });
   absl::MutexLock lock(&mutex_);
-  --num_readers_;
-  return found;
+  if (mutex_.AwaitWithTimeout(absl::Condition(&read->is_done), options_.read_timeout)) return std::move(read->found);
+  read->is_late = true;
+  ++num_late_reads_;
+  return late;
 }
 
 void LogProbCache::Store(const CacheKey& key, const std::vector<double>& token_logps) {
@@ -150,8 +176,7 @@ void LogProbCache::Write(const StoreEntries& entries) {
     Note(absl::StrCat("cannot write, entries are dropped until it can: ", std::string(status.message())));
     if (absl::IsDataLoss(status)) {
       Close();
-      DeleteStore(options_.folder);
-      return Open();
+      return Open(/*is_damaged=*/true);
     }
     next_attempt_ = options_.now() + options_.retry_interval;
     return SetState(CacheState::kNotWriting);
@@ -178,10 +203,12 @@ void LogProbCache::Cure() {
   Open();
 }
 
-void LogProbCache::Open() {
+void LogProbCache::Open(bool is_damaged) {
   std::string note;
   auto store = DiskStore::Open({.folder = options_.folder,
                                 .max_bytes = options_.max_bytes,
+                                .is_damaged = is_damaged,
+                                .read_timeout = absl::ToChronoMicroseconds(options_.read_timeout),
                                 .env = options_.env,
                                 .on_evicted = observer_.on_evicted},
                                note);

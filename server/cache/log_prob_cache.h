@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The log-probs of completions that were computed before, kept on disk across calls and restarts.
 //
-// It never fails and never waits for a write: trouble of any kind is a miss or a dropped entry, told to the observer
-// and tried to be cured now and then. What it returns is what was stored for that key, bit by bit.
+// It never fails, never waits for a write, and for a read no longer than read_timeout: trouble of any kind is a miss or
+// a dropped entry, told to the observer and tried to be cured now and then. What it returns is what was stored for that
+// key, bit by bit. A slow disk is no trouble but of no use: what it does not bring in time is computed, and until it has
+// answered nobody else asks it.
 //
 // Invariant: an entry is pending (stored, not yet written), being written, or on disk; Lookup sees all three.
 #pragma once
@@ -22,6 +24,7 @@
 #include "absl/time/time.h"
 #include "server/cache/cache_key.h"
 #include "server/cache/disk_store.h"
+#include "server/util/worker_pool.h"
 
 namespace prefscore {
 
@@ -41,6 +44,7 @@ enum class CacheError {
 // What happened, for metrics and the log. Called from any thread; must return at once.
 struct CacheObserver {
   std::function<void(std::int64_t hits, std::int64_t misses, std::int64_t bytes)> on_lookup = [](auto, auto, auto) {};
+  std::function<void(std::int64_t entries)> on_late = [](auto) {};  // beside hits and misses: not read in time
   std::function<void(std::int64_t entries, std::int64_t bytes)> on_written = [](auto, auto) {};
   std::function<void(std::int64_t entries)> on_dropped = [](auto) {};  // never written
   std::function<void(std::int64_t entries)> on_evicted = [](auto) {};  // deleted to keep the size
@@ -55,11 +59,13 @@ struct LogProbCacheOptions {
   std::int64_t max_bytes = std::int64_t{4} << 30;        // on disk
   std::int64_t max_pending_bytes = std::int64_t{16} << 20;  // waiting to be written; what comes on top is dropped
   absl::Duration retry_interval = absl::Seconds(10);     // between attempts to cure a fault
+  absl::Duration read_timeout = absl::Seconds(1);        // of a lookup, on the real clock
   std::function<absl::Time()> now = absl::Now;
   rocksdb::Env* env = nullptr;  // null: the real one
 };
 
-// Thread-safe. Owns the thread that writes; the destructor writes what is pending and joins it.
+// Thread-safe. Owns the threads that write and read; the destructor writes what is pending, waits for reads that are
+// under way and joins them.
 class LogProbCache {
  public:
   // Opens the folder, which takes as long as reading the last 64 MiB that were written. Whether that worked, the
@@ -79,15 +85,18 @@ class LogProbCache {
   CacheState state() const;
 
  private:
+  struct DiskRead;
+
   void Loop();
-  void Open();
+  void Open(bool is_damaged = false);
   void Close();
   void Cure();
   void Write(const StoreEntries& entries);
   void SetState(CacheState state);
   void Note(const std::string& note);
 
-  std::vector<DiskStore::Found> ReadStore(std::span<const CacheKey> keys);
+  // [keys], or empty where there is no store.
+  std::vector<DiskStore::Found> ReadStore(std::vector<CacheKey> keys);
 
   const LogProbCacheOptions options_;
   const CacheObserver observer_;
@@ -102,10 +111,12 @@ class LogProbCache {
   CacheState state_ ABSL_GUARDED_BY(mutex_) = CacheState::kUnavailable;
   bool is_readable_ ABSL_GUARDED_BY(mutex_) = false;  // a reader may come in
   int num_readers_ ABSL_GUARDED_BY(mutex_) = 0;       // inside store_
+  int num_late_reads_ ABSL_GUARDED_BY(mutex_) = 0;    // of those, how many nobody waits for any more
   StoreEntries pending_ ABSL_GUARDED_BY(mutex_);
   std::int64_t pending_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   std::shared_ptr<const StoreEntries> writing_ ABSL_GUARDED_BY(mutex_);  // null: nothing is being written
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  WorkerPool readers_;
   std::thread writer_;
 };
 

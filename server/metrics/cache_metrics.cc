@@ -17,9 +17,11 @@ prometheus::Family<prometheus::Counter>& CounterFamily(prometheus::Registry& reg
 
 CacheMetrics::CacheMetrics(prometheus::Registry& registry) {
   auto& lookups = CounterFamily(registry, "prefscore_cache_lookups_total",
-                                "Log-probs of completions that were looked up in the cache, by result: hit or miss");
+                                "Log-probs of completions that were looked up in the cache, by result: hit, miss, or late, where "
+                                "the disk did not answer in time");
   hits_ = &lookups.Add({{"result", "hit"}});
   misses_ = &lookups.Add({{"result", "miss"}});
+  late_ = &lookups.Add({{"result", "late"}});
   bytes_read_ = &CounterFamily(registry, "prefscore_cache_read_bytes_total", "Bytes of the entries that were hit")
                      .Add({});
   bytes_written_ =
@@ -56,6 +58,7 @@ CacheObserver CacheMetrics::Observer() {
     misses_->Increment(static_cast<double>(misses));
     bytes_read_->Increment(static_cast<double>(bytes));
   };
+  observer.on_late = [this](std::int64_t entries) { late_->Increment(static_cast<double>(entries)); };
   observer.on_written = [this](std::int64_t entries, std::int64_t bytes) {
     entries_written_->Increment(static_cast<double>(entries));
     bytes_written_->Increment(static_cast<double>(bytes));

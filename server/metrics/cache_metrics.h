@@ -24,6 +24,7 @@ class CacheMetrics {
 
   prometheus::Counter* hits_;
   prometheus::Counter* misses_;
+  prometheus::Counter* late_;
   prometheus::Counter* bytes_read_;
   prometheus::Counter* bytes_written_;
   prometheus::Counter* entries_written_;

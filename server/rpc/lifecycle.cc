@@ -56,10 +56,14 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const std::string& listen,
     return absl::UnavailableError(
         absl::StrCat("cannot listen on ", listen, ": the port is in use or the address is not this machine's"));
   }
-  for (const char* service : {v1::ScoringService::service_full_name(), v1::DiagnosticsService::service_full_name(),
-                              v1::ModelService::service_full_name()}) {
-    server->server_->GetHealthCheckService()->SetServingStatus(service, true);
-  }
+  grpc::HealthCheckServiceInterface* const health = server->server_->GetHealthCheckService();
+  health->SetServingStatus(v1::ModelService::service_full_name(), true);
+  context.scorer->device_health().Watch([health](bool is_healthy) {
+    for (const char* service :
+         {"", v1::ScoringService::service_full_name(), v1::DiagnosticsService::service_full_name()}) {
+      health->SetServingStatus(service, is_healthy);
+    }
+  });
   return server;
 }
 
@@ -69,6 +73,7 @@ Server::~Server() {
 
 bool Server::Drain(absl::Duration grace) {
   const absl::Time deadline = absl::Now() + grace;
+  context_.scorer->device_health().Watch(nullptr);
   server_->GetHealthCheckService()->SetServingStatus(false);  // of all services
   scoring_service_.DrainStreams();
   diagnostics_service_.DrainStreams();

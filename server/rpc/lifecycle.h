@@ -16,7 +16,8 @@
 
 namespace prefscore {
 
-// Serves from Start until it is drained or destroyed.
+// Serves from Start until it is drained or destroyed. Health is that of the device: where it fails again and again, all
+// but ModelService turn NOT_SERVING, until a batch succeeds. Calls are let in meanwhile, since only they can tell.
 class Server {
  public:
   // `listen` is HOST:PORT; port 0 takes a free one. UNAVAILABLE where the address cannot be bound.

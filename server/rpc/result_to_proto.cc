@@ -84,13 +84,13 @@ void PairToProto(const PairOutcome& outcome, const PairOptions& options, const P
     ObjectiveToProto(options.objectives[idx], outcome.objectives[idx], *result.add_objectives());
   }
   ProvenanceToProto(options, origin, result);
-  const PromptGroup& ids = outcome.prepared.ids;
-  if (ids.completions.empty()) return;  // no model was needed
+  if (outcome.ids == nullptr) return;  // no model was needed
+  const PromptGroup& ids = *outcome.ids;
 
   result.set_num_prompt_tokens(ids.prompt.size());
   if (origin.is_sent[kChosen]) result.set_num_chosen_tokens(ids.completions[kChosen].size());
   if (origin.is_sent[kRejected]) result.set_num_rejected_tokens(ids.completions[kRejected].size());
-  NotesToProto(outcome.prepared.notes, origin, result);
+  NotesToProto(outcome.notes, origin, result);
   CachedToProto(outcome, result);
   if (detail.with_token_logps) {
     v1::PairTokenLogProbs& logps = *result.mutable_token_logps();
@@ -109,14 +109,14 @@ void PairToProto(const PairOutcome& outcome, const PairOptions& options, const P
 
 void CompletionsToProto(const GroupOutcome& outcome, const CompletionOptions& options, ResultDetail detail,
                         v1::PromptResult& result) {
-  for (std::size_t idx = 0; idx < outcome.prepared.size(); ++idx) {
-    const PreparedGroup& prepared = outcome.prepared[idx];
+  for (std::size_t idx = 0; idx < outcome.completions.size(); ++idx) {
+    const CompletionNotes& notes = outcome.completions[idx];
     v1::CompletionResult& proto = *result.add_completions();
-    proto.set_num_prompt_tokens(prepared.ids.prompt.size());
-    proto.set_num_completion_tokens(prepared.ids.completions.front().size());
-    proto.set_boundary_merged(prepared.notes.boundary_merged.front());
-    proto.set_num_truncated_completion_tokens(prepared.notes.num_truncated_completion_tokens.front());
-    proto.set_num_truncated_prompt_tokens(prepared.notes.num_truncated_prompt_tokens);
+    proto.set_num_prompt_tokens(notes.num_prompt_tokens);
+    proto.set_num_completion_tokens(notes.num_completion_tokens);
+    proto.set_boundary_merged(notes.boundary_merged);
+    proto.set_num_truncated_completion_tokens(notes.num_truncated_completion_tokens);
+    proto.set_num_truncated_prompt_tokens(notes.num_truncated_prompt_tokens);
     for (std::size_t model_idx = 0; model_idx < options.models.size(); ++model_idx) {
       const CompletionScore& score = outcome.scores[model_idx][idx];
       v1::ModelLogProb& logp = *proto.add_logps();

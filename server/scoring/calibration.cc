@@ -63,7 +63,7 @@ class Calibration : public std::enable_shared_from_this<Calibration> {
     GroupForward& forward = job->forwards.emplace_back();
     forward.model = &model;
     forward.group = std::make_shared<const PromptGroup>(group);
-    SetCost({}, *job);
+    SetCost(*job);
     job->priority = Priority::kBulk;
     job->done = [self = shared_from_this(), probe = job.get()](const absl::Status& status) {
       if (status.ok()) return self->Measured(*probe);

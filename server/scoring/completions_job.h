@@ -10,8 +10,9 @@
 
 namespace prefscore {
 
-// Every completion under every model; null where the request is at fault, which `outcome` then says.
-std::shared_ptr<GroupJob> MakeCompletionsJob(const GroupRequest& request, const CompletionOptions& options,
+// Every completion under every model; null where the request is at fault, which `outcome` then says. Takes the content
+// out of `request`.
+std::shared_ptr<GroupJob> MakeCompletionsJob(GroupRequest& request, const CompletionOptions& options,
                                              GroupOutcome& outcome);
 
 // Puts the scores back into the order of the request. OUT_OF_RANGE where a log-prob is not finite.

@@ -4,13 +4,19 @@
 #include <chrono>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "server/scoring/batch_plan.h"
 #include "server/scoring/completion_scores.h"
 #include "server/scoring/job_cost.h"
-#include "server/util/status_macros.h"
 
 namespace prefscore {
 namespace {
+
+// Whatever a pass fails of, callers were let in and their requests are right: it is our fault, and never a full queue.
+absl::Status ForwardFault(const HostedModel& model, const absl::Status& status) {
+  return absl::InternalError(absl::StrCat("the forward pass of model '", model.name, "' failed: ",
+                                          std::string(status.message())));
+}
 
 absl::Status Run(const std::vector<GroupJob*>& jobs, const ForwardObserver& on_forward) {
   std::vector<GroupForward*> forwards;
@@ -19,7 +25,8 @@ absl::Status Run(const std::vector<GroupJob*>& jobs, const ForwardObserver& on_f
   }
   for (const PlannedForward& planned : PlanBatch(forwards)) {
     const auto start = std::chrono::steady_clock::now();
-    ASSIGN_OR_RETURN(auto scores, ScoreCompletions(*planned.model().lm, planned.groups()));
+    auto scores = ScoreCompletions(*planned.model().lm, planned.groups());
+    if (!scores.ok()) return ForwardFault(planned.model(), scores.status());
     ForwardReport report{.model = planned.model(),
                          .work = {},
                          .duration = absl::FromChrono(std::chrono::steady_clock::now() - start),
@@ -27,7 +34,7 @@ absl::Status Run(const std::vector<GroupJob*>& jobs, const ForwardObserver& on_f
                          .num_tokens_saved = planned.num_tokens_asked() - planned.num_tokens()};
     for (const PromptGroup* group : planned.groups()) report.work += WorkOf(*group);
     on_forward(report);
-    planned.Distribute(std::move(scores));
+    planned.Distribute(*std::move(scores));
   }
   return absl::OkStatus();
 }

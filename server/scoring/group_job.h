@@ -54,7 +54,8 @@ using ForwardObserver = std::function<void(const ForwardReport&)>;
 std::int64_t NumMissingTokens(const GroupForward& forward);
 
 // Runs a batch: each model reads the distinct groups that want it, packed together, one model after the other. Sets
-// every job's status; where a batch fails as a whole, its jobs are tried alone, so that one cannot harm another.
+// every job's status: OK, or INTERNAL where a pass fails. Where a batch fails as a whole, its jobs are tried alone, so
+// that one cannot harm another.
 void RunGroupJobs(const std::vector<JobPtr>& jobs, const ForwardObserver& on_forward);
 
 }  // namespace prefscore

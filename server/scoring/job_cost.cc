@@ -54,18 +54,21 @@ ForwardWork WorkOf(const GroupForward& forward) {
   return WorkOf(*forward.group, [&](std::size_t idx) { return forward.IsMissing(idx); });
 }
 
-void SetCost(const ContentSize& content, GroupJob& job) {
+void SetCost(GroupJob& job) {
   job.num_tokens = 0;
-  job.num_queued_bytes = content.num_bytes;
+  job.num_queued_bytes = kQueuedBytesPerGroup;
   job.num_batch_bytes = 0;
   job.work.clear();
   std::set<std::pair<const CausalLm*, const PromptGroup*>> counted;
+  std::set<const PromptGroup*> held;
   for (const GroupForward& forward : job.forwards) {
     job.num_tokens += NumMissingTokens(forward);
     const ForwardWork work = WorkOf(forward);
     if (work.num_tokens == 0) continue;
-    job.num_queued_bytes += forward.group->num_tokens() * static_cast<std::int64_t>(sizeof(TokenId)) +
-                            work.num_head_rows * static_cast<std::int64_t>(sizeof(double));
+    job.num_queued_bytes += work.num_head_rows * static_cast<std::int64_t>(sizeof(double));
+    if (held.insert(forward.group.get()).second) {
+      job.num_queued_bytes += forward.group->num_tokens() * static_cast<std::int64_t>(sizeof(TokenId));
+    }
     if (!counted.insert({forward.model->lm.get(), forward.group.get()}).second) continue;
     // Models run one after the other: the larger one's memory is the batch's.
     job.num_batch_bytes = std::max(job.num_batch_bytes, work.num_tokens * kBatchBytesPerRow +

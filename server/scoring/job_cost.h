@@ -33,7 +33,8 @@ ForwardWork WorkOf(const PromptGroup& group);
 ForwardWork WorkOf(const GroupForward& forward);
 
 // Fills all costs of a job from what must be computed of its forwards; num_tokens is 0 where nothing must. Of equal groups
-// under the same weights, one counts for the batch: work and num_batch_bytes; what waits is counted as asked.
-void SetCost(const ContentSize& content, GroupJob& job);
+// under the same weights, one counts for the batch: work and num_batch_bytes. What waits is counted as asked in tokens,
+// and in bytes as it is held: a group's ids once, whichever models share them, and room for each score.
+void SetCost(GroupJob& job);
 
 }  // namespace prefscore

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -29,6 +30,12 @@ absl::Status CheckKnown(const KnownLogProbs& known) {
     }
   }
   return absl::OkStatus();
+}
+
+// The completions' names. The one that was not sent has the name of the one that stands in for it.
+std::vector<std::string> NamesOfSent(const PairRequest& request) {
+  return {kCompletionNames[request.is_sent[kChosen] ? kChosen : kRejected],
+          kCompletionNames[request.is_sent[kRejected] ? kRejected : kChosen]};
 }
 
 // The models of the call, policy first.
@@ -76,15 +83,15 @@ void Assemble(const PairRequest& request, std::size_t num_models, std::vector<Gr
   inputs.logps = {logps[0][kChosen], logps[0][kRejected], logps[1][kChosen], logps[1][kRejected]};
   inputs.score_gap = request.score_gap;
   inputs.head_logps = HeadLogProbs(outcome.token_logps, inputs.logps);
-  const auto& completions = outcome.prepared.ids.completions;
-  if (completions.empty()) return;
+  if (outcome.ids == nullptr) return;
+  const auto& completions = outcome.ids->completions;
   if (request.is_sent[kChosen]) inputs.num_chosen_tokens = static_cast<double>(completions[kChosen].size());
   if (request.is_sent[kRejected]) inputs.num_rejected_tokens = static_cast<double>(completions[kRejected].size());
 }
 
 }  // namespace
 
-std::shared_ptr<GroupJob> MakePairJob(const PairRequest& request, const PairOptions& options, PairOutcome& outcome) {
+std::shared_ptr<GroupJob> MakePairJob(PairRequest& request, const PairOptions& options, PairOutcome& outcome) {
   outcome.status = CheckKnown(request.known);
   if (!outcome.status.ok()) return nullptr;
   auto job = std::make_shared<GroupJob>();
@@ -96,13 +103,14 @@ std::shared_ptr<GroupJob> MakePairJob(const PairRequest& request, const PairOpti
     FinishPair(request, options, *job, outcome);
     return nullptr;
   }
-  auto prepared = PreparePair(request.content, {models, options.length});
+  auto prepared = PreparePair(std::exchange(request.content, {}), NamesOfSent(request), {models, options.length});
   if (!prepared.ok()) {
     outcome.status = prepared.status();
     return nullptr;
   }
-  outcome.prepared = *std::move(prepared);
-  const auto group = std::make_shared<const PromptGroup>(outcome.prepared.ids);
+  const auto group = std::make_shared<const PromptGroup>(std::move(prepared->ids));
+  outcome.ids = group;
+  outcome.notes = std::move(prepared->notes);
   for (std::size_t model = 0; model < models.size(); ++model) {
     if (auto unknown = Unknown(group, request.known[model])) {
       job->forwards.push_back({.model = models[model],

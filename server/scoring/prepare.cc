@@ -12,12 +12,6 @@
 namespace prefscore {
 namespace {
 
-std::vector<std::string> CompletionNames(std::size_t num_completions) {
-  std::vector<std::string> names;
-  for (std::size_t idx = 0; idx < num_completions; ++idx) names.push_back(absl::StrCat("completions[", idx, "]"));
-  return names;
-}
-
 absl::StatusOr<const Tokenizer*> SharedTokenizer(const std::vector<const HostedModel*>& models) {
   const HostedModel& first = *models.front();
   for (const HostedModel* model : models) {
@@ -57,9 +51,10 @@ std::int64_t MaxLength(const PrepareOptions& options) {
   return options.length.max_length > 0 ? std::min(max_length, options.length.max_length) : max_length;
 }
 
-absl::StatusOr<PreparedGroup> Tokenize(const TextGroup& text, const PrepareOptions& options) {
+absl::StatusOr<PreparedGroup> Tokenize(const TextGroup& text, const PrepareOptions& options,
+                                       const std::vector<std::string>& names) {
   ASSIGN_OR_RETURN(const Tokenizer* tokenizer, SharedTokenizer(options.models));
-  ASSIGN_OR_RETURN(TokenizedGroup tokenized, TokenizeLikeTrl(*tokenizer, text));
+  ASSIGN_OR_RETURN(TokenizedGroup tokenized, TokenizeLikeTrl(*tokenizer, text, names));
   return PreparedGroup{
       .ids = {.prompt = std::move(tokenized.prompt), .completions = std::move(tokenized.completions)},
       .notes = {.boundary_merged = std::move(tokenized.boundary_merged),
@@ -69,15 +64,15 @@ absl::StatusOr<PreparedGroup> Tokenize(const TextGroup& text, const PrepareOptio
                 .template_date = std::move(tokenized.template_date)}};
 }
 
-absl::StatusOr<PreparedGroup> Prepare(const GroupContent& content, const PrepareOptions& options,
+PreparedGroup FromIds(PromptGroup ids) {
+  PreparedGroup prepared{.ids = std::move(ids), .notes = {}};
+  prepared.notes.boundary_merged.assign(prepared.ids.completions.size(), false);
+  return prepared;
+}
+
+// Checks and truncates.
+absl::StatusOr<PreparedGroup> MakeFit(PreparedGroup prepared, const PrepareOptions& options,
                                       const std::vector<std::string>& names) {
-  PreparedGroup prepared;
-  if (const auto* text = std::get_if<TextGroup>(&content)) {
-    ASSIGN_OR_RETURN(prepared, Tokenize(*text, options));
-  } else {
-    prepared.ids = std::get<PromptGroup>(content);
-    prepared.notes.boundary_merged.assign(prepared.ids.completions.size(), false);
-  }
   RETURN_IF_ERROR(CheckIds(prepared.ids.prompt, "prompt", options.models));
   for (std::size_t idx = 0; idx < prepared.ids.completions.size(); ++idx) {
     RETURN_IF_ERROR(CheckIds(prepared.ids.completions[idx], names[idx], options.models));
@@ -122,33 +117,35 @@ absl::Status Truncate(PromptGroup& ids, std::int64_t max_length, TruncationPolic
   return absl::OkStatus();
 }
 
-absl::StatusOr<PreparedGroup> PreparePair(const GroupContent& content, const PrepareOptions& options) {
-  return Prepare(content, options, {"chosen", "rejected"});
+absl::StatusOr<PreparedGroup> PreparePair(GroupContent content, const std::vector<std::string>& names,
+                                          const PrepareOptions& options) {
+  if (auto* ids = std::get_if<PromptGroup>(&content)) return MakeFit(FromIds(std::move(*ids)), options, names);
+  ASSIGN_OR_RETURN(PreparedGroup prepared, Tokenize(std::get<TextGroup>(content), options, names));
+  return MakeFit(std::move(prepared), options, names);
 }
 
-absl::StatusOr<std::vector<PreparedGroup>> PrepareCompletions(const GroupContent& content,
-                                                              const PrepareOptions& options) {
-  std::vector<PreparedGroup> prepared;
-  const auto prepare_one = [&](GroupContent single, const std::string& name) -> absl::Status {
-    ASSIGN_OR_RETURN(PreparedGroup group, Prepare(single, options, {name}));
-    prepared.push_back(std::move(group));
+absl::StatusOr<std::vector<PreparedGroup>> PrepareCompletions(GroupContent content, const PrepareOptions& options) {
+  std::vector<PreparedGroup> all;
+  const auto prepare = [&](auto group, auto tokenize) -> absl::Status {
+    const auto completions = std::exchange(group.completions, {});
+    for (std::size_t idx = 0; idx < completions.size(); ++idx) {
+      const std::vector<std::string> names = {absl::StrCat("completions[", idx, "]")};
+      group.completions = {completions[idx]};
+      ASSIGN_OR_RETURN(PreparedGroup prepared, tokenize(group, names));
+      ASSIGN_OR_RETURN(prepared, MakeFit(std::move(prepared), options, names));
+      all.push_back(std::move(prepared));
+    }
     return absl::OkStatus();
   };
-  if (const auto* text = std::get_if<TextGroup>(&content)) {
-    const auto names = CompletionNames(text->completions.size());
-    for (std::size_t idx = 0; idx < names.size(); ++idx) {
-      TextGroup single = *text;
-      single.completions = {text->completions[idx]};
-      RETURN_IF_ERROR(prepare_one(std::move(single), names[idx]));
-    }
+  using Prepared = absl::StatusOr<PreparedGroup>;
+  if (auto* ids = std::get_if<PromptGroup>(&content)) {
+    RETURN_IF_ERROR(prepare(std::move(*ids), [](const PromptGroup& one, auto&) -> Prepared { return FromIds(one); }));
   } else {
-    const auto& ids = std::get<PromptGroup>(content);
-    const auto names = CompletionNames(ids.completions.size());
-    for (std::size_t idx = 0; idx < names.size(); ++idx) {
-      RETURN_IF_ERROR(prepare_one(PromptGroup{ids.prompt, {ids.completions[idx]}}, names[idx]));
-    }
+    RETURN_IF_ERROR(prepare(std::move(std::get<TextGroup>(content)), [&](const TextGroup& one, auto& names) -> Prepared {
+      return Tokenize(one, options, names);
+    }));
   }
-  return prepared;
+  return all;
 }
 
 }  // namespace prefscore

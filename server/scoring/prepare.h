@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -17,13 +18,19 @@ struct PrepareOptions {
   LengthOptions length;
 };
 
-// FAILED_PRECONDITION: text for a model without a tokenizer, or for models whose tokenizers differ. Otherwise a
-// FieldError that names "prompt", "chosen", "rejected" (pairs) or "completions[i]".
-absl::StatusOr<PreparedGroup> PreparePair(const GroupContent& content, const PrepareOptions& options);
+// Ids that are fit to be scored, and how they came about.
+struct PreparedGroup {
+  PromptGroup ids;
+  TokenizationNotes notes;
+};
 
-// One PreparedGroup per completion: each completion's prompt boundary is its own.
-absl::StatusOr<std::vector<PreparedGroup>> PrepareCompletions(const GroupContent& content,
-                                                              const PrepareOptions& options);
+// `names` are the completions' field names. FAILED_PRECONDITION: text for a model without a tokenizer, or for models
+// whose tokenizers differ. Otherwise a FieldError that names "prompt" or one of `names`.
+absl::StatusOr<PreparedGroup> PreparePair(GroupContent content, const std::vector<std::string>& names,
+                                          const PrepareOptions& options);
+
+// One PreparedGroup per completion: each completion's prompt boundary is its own. Their names are "completions[i]".
+absl::StatusOr<std::vector<PreparedGroup>> PrepareCompletions(GroupContent content, const PrepareOptions& options);
 
 // Cuts `ids` to `max_length` tokens per prompt + completion, by policy, and notes what was cut. `names` are the
 // completions' field names. FieldError where the policy is kError or nothing would be left.

@@ -35,7 +35,7 @@ struct CallState {
   CallState(std::vector<Request> requests, Options options, Call call, Done done)
       : requests(std::move(requests)), options(std::move(options)), call(std::move(call)), done(std::move(done)) {}
 
-  const std::vector<Request> requests;
+  std::vector<Request> requests;  // their content is gone once they are prepared
   const Options options;
   const Call call;
   const Done done;
@@ -65,13 +65,14 @@ Scorer::Scorer(ScorerOptions options, ScorerObserver observer)
           [this](const std::vector<JobPtr>& jobs) { return RunBatch(jobs); }, observer_.scheduler),
       tokenizer_pool_(options.num_tokenizer_threads) {}
 
-std::vector<PassTime> Scorer::RunBatch(const std::vector<JobPtr>& jobs) const {
+std::vector<PassTime> Scorer::RunBatch(const std::vector<JobPtr>& jobs) {
   std::vector<PassTime> passes;
   const bool is_reported = !jobs.front()->is_probe;
   RunGroupJobs(jobs, [&](const ForwardReport& report) {
     passes.push_back({report.model.lm.get(), report.work, absl::ToDoubleSeconds(report.duration)});
     if (is_reported) observer_.on_forward(report);
   });
+  device_health_.OnBatch(std::any_of(jobs.begin(), jobs.end(), [](const JobPtr& job) { return job->status.ok(); }));
   return passes;
 }
 
@@ -162,7 +163,7 @@ void Scorer::Run(std::shared_ptr<State> state, Prepare prepare, Finish finish) {
     for (std::size_t idx = 0; idx < state->jobs.size(); ++idx) {
       const auto& job = state->jobs[idx];
       if (job == nullptr) continue;
-      SetCost(state->sizes[idx], *job);
+      SetCost(*job);
       if (job->num_tokens > 0) {
         is_complete = false;
       } else {  // all of it was cached

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "server/batching/scheduler.h"
+#include "server/scoring/device_health.h"
 #include "server/scoring/group_job.h"
 #include "server/scoring/hosted_model.h"
 #include "server/scoring/types.h"
@@ -86,6 +87,7 @@ class Scorer {
   void Cancel(Cancellation& cancellation) { scheduler_.Cancel(cancellation); }
 
   Scheduler& scheduler() { return scheduler_; }
+  DeviceHealth& device_health() { return device_health_; }
 
   // Stops admitting and waits for everything admitted, at most `grace`. Returns whether everything was done.
   bool Drain(absl::Duration grace);
@@ -93,7 +95,7 @@ class Scorer {
  private:
   template <typename State, typename Prepare, typename Finish>
   void Run(std::shared_ptr<State> state, Prepare prepare, Finish finish);
-  std::vector<PassTime> RunBatch(const std::vector<JobPtr>& jobs) const;
+  std::vector<PassTime> RunBatch(const std::vector<JobPtr>& jobs);
   template <typename State>
   absl::Status Submit(State& state, const std::function<void(std::size_t, absl::Status)>& finish_job);
   Arrival ArrivalOf(const Call& call, const std::vector<ContentSize>& sizes, std::size_t num_models) const;
@@ -102,6 +104,7 @@ class Scorer {
   const ScorerObserver observer_;
   LogProbCache* const cache_;
   std::atomic<double> tokens_per_byte_{0.3};  // of recent text: what a call may bring before it is tokenised
+  DeviceHealth device_health_;
   Scheduler scheduler_;
   WorkerPool tokenizer_pool_;
 };

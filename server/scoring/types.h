@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
@@ -42,12 +43,6 @@ struct TokenizationNotes {
   std::string template_date;
 };
 
-// Ids that are fit to be scored, and how they came about.
-struct PreparedGroup {
-  PromptGroup ids;
-  TokenizationNotes notes;
-};
-
 struct CompletionScore {
   double logp = 0;                  // nats, summed over tokens in float64, in token order
   std::vector<double> token_logps;  // [num_completion_tokens]
@@ -61,12 +56,21 @@ enum class CacheMode { kReadWrite, kBypass, kRefresh, kReadOnly };  // refresh: 
 // -------------------------------------------------------------------------------------------------------
 
 struct GroupRequest {
-  GroupContent content;
+  GroupContent content;  // gone once it is tokenised
+};
+
+// What a result tells of a completion beside its scores.
+struct CompletionNotes {
+  std::int64_t num_prompt_tokens = 0;  // up to this completion's own boundary
+  std::int64_t num_completion_tokens = 0;
+  bool boundary_merged = false;
+  std::int64_t num_truncated_prompt_tokens = 0;
+  std::int64_t num_truncated_completion_tokens = 0;
 };
 
 struct GroupOutcome {
   absl::Status status;
-  std::vector<PreparedGroup> prepared;               // one per completion, each with its own prompt boundary
+  std::vector<CompletionNotes> completions;          // one per completion
   std::vector<std::vector<CompletionScore>> scores;  // [models][completions]
 };
 
@@ -77,7 +81,9 @@ struct GroupOutcome {
 using KnownLogProbs = std::array<std::array<std::optional<double>, 2>, 2>;
 
 struct PairRequest {
-  GroupContent content;  // two completions; ignored where all log-probs that the call wants are known
+  // Two completions; ignored where all log-probs that the call wants are known. Gone once it is tokenised: what waits
+  // holds ids.
+  GroupContent content;
   KnownLogProbs known;
   // Whether the completion is that of the pair. Not where it was left out, since its log-probs are known, and the other
   // one stands in for it.
@@ -87,7 +93,8 @@ struct PairRequest {
 
 struct PairOutcome {
   absl::Status status;
-  PreparedGroup prepared;                  // empty where no model was needed
+  std::shared_ptr<const PromptGroup> ids;  // as scored; null where no model was needed
+  TokenizationNotes notes;
   PairInputs inputs;                       // the log-probs, and what else objectives read
   std::vector<ObjectiveValue> objectives;  // as requested
   PairTokenLogps token_logps;              // empty where the log-prob was known to the caller

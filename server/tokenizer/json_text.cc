@@ -2,6 +2,7 @@
 #include "server/tokenizer/json_text.h"
 
 #include "absl/strings/str_cat.h"
+#include "server/util/field_error.h"
 #include "server/util/json_shape.h"
 #include "server/util/status_macros.h"
 
@@ -13,7 +14,7 @@ absl::StatusOr<Json> Parse(const std::string& text, const std::string& what, con
   try {
     return Json::parse(text, keep);
   } catch (const Json::exception& error) {
-    return absl::InvalidArgumentError(absl::StrCat(what, ": ", error.what()));
+    return FieldError(what, error.what());
   }
 }
 
@@ -23,8 +24,7 @@ absl::StatusOr<Json> ParseJson(const std::string& text, const std::string& what)
 
 absl::StatusOr<Json> ParseRequestJson(const std::string& text, const std::string& what) {
   if (const std::size_t digits = MeasureJson(text).num_integer_digits; digits > kMaxIntegerDigits) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(what, ": an integer has ", digits, " digits, the limit is ", kMaxIntegerDigits));
+    return FieldError(what, absl::StrCat("an integer has ", digits, " digits, the limit is ", kMaxIntegerDigits));
   }
   return Parse(text, what, nullptr);
 }
@@ -35,7 +35,7 @@ absl::StatusOr<Json> ParseJsonMember(const std::string& text, const std::string&
   };
   absl::StatusOr<Json> object = Parse(text, what, keep);
   if (!object.ok()) return object.status();
-  if (!object->is_object()) return absl::InvalidArgumentError(absl::StrCat(what, ": not a JSON object"));
+  if (!object->is_object()) return FieldError(what, "not a JSON object");
   return object->value(name, Json());
 }
 

@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "server/tokenizer/json_text.h"
+#include "server/util/field_error.h"
 #include "server/util/status_macros.h"
 
 namespace prefscore {
@@ -80,33 +81,43 @@ std::string Concatenate(const std::vector<std::string_view>& points) {
   return text;
 }
 
+using Names = std::vector<std::string>;
+
+// What is wrong with the text names its field; what is wrong with the model's folder does not. A template that exceeds
+// its bounds does so with this text.
+absl::Status Of(const std::string& field, const absl::Status& status) {
+  if (absl::IsResourceExhausted(status)) return FieldError(field, std::string(status.message()));
+  return absl::IsInvalidArgument(status) ? UnderField(field, status) : status;
+}
+
 absl::StatusOr<TokenizedGroup> TokenizeText(const Tokenizer& tokenizer, const std::string& prompt,
-                                            const std::vector<std::string>& completions) {
+                                            const std::vector<std::string>& completions, const Names& names) {
   const std::string& eos = tokenizer.eos_token();
   if (eos.empty()) {
     return absl::InvalidArgumentError(
         "the tokenizer names no eos_token, which text completions end with: send conversations or token ids, or name "
         "it in tokenizer_config.json");
   }
-  ASSIGN_OR_RETURN(const TokenIds prompt_ids, tokenizer.Encode(prompt, true));
+  const absl::StatusOr<TokenIds> prompt_ids = tokenizer.Encode(prompt, true);
+  if (!prompt_ids.ok()) return Of("prompt", prompt_ids.status());
   std::vector<TokenIds> joint;
-  for (const std::string& completion : completions) {
+  for (std::size_t idx = 0; idx < completions.size(); ++idx) {
+    const std::string& completion = completions[idx];
     const bool ends_with_eos = absl::EndsWith(completion, eos);
-    ASSIGN_OR_RETURN(TokenIds ids, tokenizer.Encode(prompt + completion + (ends_with_eos ? "" : eos), true));
-    joint.push_back(std::move(ids));
+    absl::StatusOr<TokenIds> ids = tokenizer.Encode(prompt + completion + (ends_with_eos ? "" : eos), true);
+    if (!ids.ok()) return Of(names[idx], ids.status());
+    joint.push_back(*std::move(ids));
   }
-  return Split(prompt_ids, std::move(joint), "");
+  return Split(*prompt_ids, std::move(joint), "");
 }
 
 using Messages = std::vector<Json>;
 
-absl::StatusOr<Messages> ParseMessages(const std::string& text, const char* what) {
-  ASSIGN_OR_RETURN(const Json list, ParseRequestJson(text, what));
-  if (!list.is_array() || list.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(what, ": a conversation is a list of at least one message"));
-  }
+absl::StatusOr<Messages> ParseMessages(const std::string& text, const std::string& field) {
+  ASSIGN_OR_RETURN(const Json list, ParseRequestJson(text, field));
+  if (!list.is_array() || list.empty()) return FieldError(field, "a conversation is a list of at least one message");
   if (!list[0].is_object() || !list[0].contains("role")) {
-    return absl::InvalidArgumentError(absl::StrCat(what, ": the first message is not an object with a role"));
+    return FieldError(field, "the first message is not an object with a role");
   }
   return Messages(list.begin(), list.end());
 }
@@ -119,7 +130,8 @@ absl::StatusOr<std::string> ToolsJson(const std::string& tools_json) {
 }
 
 absl::StatusOr<TokenizedGroup> TokenizeConversation(const Tokenizer& tokenizer, const TextGroup& group,
-                                                    const Messages& prompt, const std::vector<Messages>& completions) {
+                                                    const Messages& prompt, const std::vector<Messages>& completions,
+                                                    const Names& names) {
   ChatTemplateInput input;
   ASSIGN_OR_RETURN(input.tools_json, ToolsJson(group.tools_json));
   input.kwargs_json = group.chat_template_kwargs_json;
@@ -131,40 +143,45 @@ absl::StatusOr<TokenizedGroup> TokenizeConversation(const Tokenizer& tokenizer, 
     if (!chat.date.empty()) date = chat.date;
     return tokenizer.Encode(chat.text, false);
   };
-  ASSIGN_OR_RETURN(const TokenIds prompt_ids, encode(prompt, true));
+  const absl::StatusOr<TokenIds> prompt_ids = encode(prompt, true);
+  if (!prompt_ids.ok()) return Of("prompt", prompt_ids.status());
   std::vector<TokenIds> joint;
-  for (const Messages& completion : completions) {
+  for (std::size_t idx = 0; idx < completions.size(); ++idx) {
     Messages conversation = prompt;
-    conversation.insert(conversation.end(), completion.begin(), completion.end());
-    ASSIGN_OR_RETURN(TokenIds ids, encode(conversation, false));
-    joint.push_back(std::move(ids));
+    conversation.insert(conversation.end(), completions[idx].begin(), completions[idx].end());
+    absl::StatusOr<TokenIds> ids = encode(conversation, false);
+    if (!ids.ok()) return Of(names[idx], ids.status());
+    joint.push_back(*std::move(ids));
   }
-  return Split(prompt_ids, std::move(joint), std::move(date));
+  return Split(*prompt_ids, std::move(joint), std::move(date));
 }
 
-absl::StatusOr<TokenizedGroup> TokenizeTextGroup(const Tokenizer& tokenizer, const TextGroup& group) {
+absl::StatusOr<TokenizedGroup> TokenizeTextGroup(const Tokenizer& tokenizer, const TextGroup& group,
+                                                 const Names& names) {
   std::vector<std::string> completions;
   for (const TextContent& completion : group.completions) completions.push_back(std::get<std::string>(completion));
-  if (group.prompt) return TokenizeText(tokenizer, std::get<std::string>(*group.prompt), completions);
+  if (group.prompt) return TokenizeText(tokenizer, std::get<std::string>(*group.prompt), completions, names);
   using Point = std::string_view;
   ASSIGN_OR_RETURN(const Extracted<Point> extracted,
                    ExtractPrompt(
                        CodePoints(completions[0]), CodePoints(completions[1]), std::equal_to<Point>(),
                        [](Point point) { return point == " "; }));
   return TokenizeText(tokenizer, Concatenate(extracted.prompt),
-                      {Concatenate(extracted.chosen), Concatenate(extracted.rejected)});
+                      {Concatenate(extracted.chosen), Concatenate(extracted.rejected)}, names);
 }
 
-absl::StatusOr<TokenizedGroup> TokenizeConversationGroup(const Tokenizer& tokenizer, const TextGroup& group) {
+absl::StatusOr<TokenizedGroup> TokenizeConversationGroup(const Tokenizer& tokenizer, const TextGroup& group,
+                                                         const Names& names) {
   std::vector<Messages> completions;
-  for (const TextContent& completion : group.completions) {
-    ASSIGN_OR_RETURN(Messages messages, ParseMessages(std::get<ConversationJson>(completion).messages, "completion"));
+  for (std::size_t idx = 0; idx < group.completions.size(); ++idx) {
+    const auto& conversation = std::get<ConversationJson>(group.completions[idx]);
+    ASSIGN_OR_RETURN(Messages messages, ParseMessages(conversation.messages, names[idx]));
     completions.push_back(std::move(messages));
   }
   if (group.prompt) {
     const std::string& prompt_json = std::get<ConversationJson>(*group.prompt).messages;
     ASSIGN_OR_RETURN(const Messages prompt, ParseMessages(prompt_json, "prompt"));
-    return TokenizeConversation(tokenizer, group, prompt, completions);
+    return TokenizeConversation(tokenizer, group, prompt, completions, names);
   }
   // Messages are equal whatever the order of their members.
   const auto equal = [](const Json& a, const Json& b) { return nlohmann::json(a) == nlohmann::json(b); };
@@ -173,12 +190,13 @@ absl::StatusOr<TokenizedGroup> TokenizeConversationGroup(const Tokenizer& tokeni
   if (extracted.prompt.empty()) {
     return absl::InvalidArgumentError("prompt is absent and the conversations share no first message");
   }
-  return TokenizeConversation(tokenizer, group, extracted.prompt, {extracted.chosen, extracted.rejected});
+  return TokenizeConversation(tokenizer, group, extracted.prompt, {extracted.chosen, extracted.rejected}, names);
 }
 
 }  // namespace
 
-absl::StatusOr<TokenizedGroup> TokenizeLikeTrl(const Tokenizer& tokenizer, const TextGroup& group) {
+absl::StatusOr<TokenizedGroup> TokenizeLikeTrl(const Tokenizer& tokenizer, const TextGroup& group,
+                                               const std::vector<std::string>& names) {
   if (group.completions.empty()) return absl::InvalidArgumentError("a prompt needs at least one completion");
   if (!group.prompt && group.completions.size() != 2) {
     return absl::InvalidArgumentError(
@@ -189,8 +207,8 @@ absl::StatusOr<TokenizedGroup> TokenizeLikeTrl(const Tokenizer& tokenizer, const
                          std::all_of(group.completions.begin(), group.completions.end(),
                                      [form](const TextContent& content) { return content.index() == form; });
   if (!same_form) return absl::InvalidArgumentError("prompt and completions are not all text or all conversations");
-  if (std::holds_alternative<std::string>(group.completions[0])) return TokenizeTextGroup(tokenizer, group);
-  return TokenizeConversationGroup(tokenizer, group);
+  if (std::holds_alternative<std::string>(group.completions[0])) return TokenizeTextGroup(tokenizer, group, names);
+  return TokenizeConversationGroup(tokenizer, group, names);
 }
 
 }  // namespace prefscore

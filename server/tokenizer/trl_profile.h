@@ -43,7 +43,8 @@ struct TokenizedGroup {
 
 // Tokenises a prompt and its completions with the shared boundary above, over all completions (two: a pair).
 // INVALID_ARGUMENT: mixed forms, empty conversation, malformed JSON, a tokenizer without EOS for text, and what
-// Tokenizer's methods refuse.
-absl::StatusOr<TokenizedGroup> TokenizeLikeTrl(const Tokenizer& tokenizer, const TextGroup& group);
+// Tokenizer's methods refuse of the text; names "prompt" or, of the completion at fault, its name in `names`.
+absl::StatusOr<TokenizedGroup> TokenizeLikeTrl(const Tokenizer& tokenizer, const TextGroup& group,
+                                               const std::vector<std::string>& names);
 
 }  // namespace prefscore

@@ -150,31 +150,33 @@ TEST_F(CacheFaultsTest, AStoreThatCannotBeReadIsMadeAnewAndSaysSo) {
   EXPECT_EQ(CountRight(0, 100), 0);
 }
 
-// A disk that is full as long as it is told to be.
-class FullDisk final : public rocksdb::FileSystemWrapper {
+// A disk that is full as long as it is told to be, or garbles a write.
+class FaultyDisk final : public rocksdb::FileSystemWrapper {
  public:
-  FullDisk() : FileSystemWrapper(rocksdb::FileSystem::Default()) {}
-  const char* Name() const override { return "FullDisk"; }
+  FaultyDisk() : FileSystemWrapper(rocksdb::FileSystem::Default()) {}
+  const char* Name() const override { return "FaultyDisk"; }
 
   rocksdb::IOStatus NewWritableFile(const std::string& path, const rocksdb::FileOptions& options,
                                     std::unique_ptr<rocksdb::FSWritableFile>* file,
                                     rocksdb::IODebugContext* context) override {
     std::unique_ptr<rocksdb::FSWritableFile> real;
     const rocksdb::IOStatus status = target()->NewWritableFile(path, options, &real, context);
-    if (status.ok()) *file = std::make_unique<File>(std::move(real), is_full);
+    if (status.ok()) *file = std::make_unique<File>(std::move(real), *this);
     return status;
   }
 
   std::atomic<bool> is_full{false};
+  std::atomic<bool> garbles_next{false};
 
  private:
   class File final : public rocksdb::FSWritableFileOwnerWrapper {
    public:
-    File(std::unique_ptr<rocksdb::FSWritableFile>&& file, const std::atomic<bool>& is_full)
-        : FSWritableFileOwnerWrapper(std::move(file)), is_full_(is_full) {}
+    File(std::unique_ptr<rocksdb::FSWritableFile>&& file, FaultyDisk& disk)
+        : FSWritableFileOwnerWrapper(std::move(file)), disk_(disk) {}
     rocksdb::IOStatus Append(const rocksdb::Slice& data, const rocksdb::IOOptions& options,
                              rocksdb::IODebugContext* context) override {
-      if (is_full_) return rocksdb::IOStatus::NoSpace("the disk is full");
+      if (disk_.is_full) return rocksdb::IOStatus::NoSpace("the disk is full");
+      if (disk_.garbles_next.exchange(false)) return rocksdb::IOStatus::Corruption("the disk garbles");
       return FSWritableFileOwnerWrapper::Append(data, options, context);
     }
     rocksdb::IOStatus Append(const rocksdb::Slice& data, const rocksdb::IOOptions& options,
@@ -183,12 +185,12 @@ class FullDisk final : public rocksdb::FileSystemWrapper {
     }
 
    private:
-    const std::atomic<bool>& is_full_;
+    FaultyDisk& disk_;
   };
 };
 
-TEST_F(CacheFaultsTest, AFullDiskCostsEntriesUntilItHasRoomAgain) {
-  const auto disk = std::make_shared<FullDisk>();
+TEST_F(CacheFaultsTest, AFaultyDiskCostsEntriesUntilItHasRoomAgain) {
+  const auto disk = std::make_shared<FaultyDisk>();
   const std::unique_ptr<rocksdb::Env> env = rocksdb::NewCompositeEnv(disk);
   absl::Time now = absl::UnixEpoch();
   Open({.retry_interval = absl::Seconds(10), .now = [&now] { return now; }, .env = env.get()});
@@ -219,7 +221,7 @@ TEST_F(CacheFaultsTest, AFullDiskCostsEntriesUntilItHasRoomAgain) {
 }
 
 TEST_F(CacheFaultsTest, ADiskThatIsFullFromTheStartIsNoCacheUntilItHasRoom) {
-  const auto disk = std::make_shared<FullDisk>();
+  const auto disk = std::make_shared<FaultyDisk>();
   const std::unique_ptr<rocksdb::Env> env = rocksdb::NewCompositeEnv(disk);
   absl::Time now = absl::UnixEpoch();
   disk->is_full = true;
@@ -231,6 +233,106 @@ TEST_F(CacheFaultsTest, ADiskThatIsFullFromTheStartIsNoCacheUntilItHasRoom) {
   now += absl::Seconds(11);
   StoreRange(0, 10);
   EXPECT_EQ(CountRight(0, 10), 10);
+  cache_.reset();  // before its disk
+}
+
+TEST_F(CacheFaultsTest, AStoreThatIsDamagedBeyondWritingIsMadeAnew) {
+  const auto disk = std::make_shared<FaultyDisk>();
+  const std::unique_ptr<rocksdb::Env> env = rocksdb::NewCompositeEnv(disk);
+  Open({.env = env.get()});
+  StoreRange(0, 100);
+  disk->garbles_next = true;
+  StoreRange(100, 101);
+  EXPECT_EQ(told_["dropped"], 1);
+  EXPECT_EQ(cache_->state(), CacheState::kServing);
+  EXPECT_EQ(CountRight(0, 101), 0);
+  StoreRange(200, 300);
+  EXPECT_EQ(CountRight(200, 300), 100);
+  cache_.reset();  // before its disk
+}
+
+// A disk whose reads stand still as long as it is told to.
+class SlowDisk final : public rocksdb::FileSystemWrapper {
+ public:
+  SlowDisk() : FileSystemWrapper(rocksdb::FileSystem::Default()) {}
+  const char* Name() const override { return "SlowDisk"; }
+
+  rocksdb::IOStatus NewRandomAccessFile(const std::string& path, const rocksdb::FileOptions& options,
+                                        std::unique_ptr<rocksdb::FSRandomAccessFile>* file,
+                                        rocksdb::IODebugContext* context) override {
+    std::unique_ptr<rocksdb::FSRandomAccessFile> real;
+    const rocksdb::IOStatus status = target()->NewRandomAccessFile(path, options, &real, context);
+    if (status.ok()) *file = std::make_unique<File>(std::move(real), *this);
+    return status;
+  }
+
+  void Stop() { SetStopped(true); }
+  void Go() { SetStopped(false); }
+  int num_waiting() {
+    absl::MutexLock lock(&mutex_);
+    return num_waiting_;
+  }
+
+ private:
+  class File final : public rocksdb::FSRandomAccessFileOwnerWrapper {
+   public:
+    File(std::unique_ptr<rocksdb::FSRandomAccessFile>&& file, SlowDisk& disk)
+        : FSRandomAccessFileOwnerWrapper(std::move(file)), disk_(disk) {}
+    rocksdb::IOStatus Read(std::uint64_t offset, std::size_t size, const rocksdb::IOOptions& options,
+                           rocksdb::Slice* result, char* scratch, rocksdb::IODebugContext* context) const override {
+      disk_.Wait();
+      return FSRandomAccessFileOwnerWrapper::Read(offset, size, options, result, scratch, context);
+    }
+    rocksdb::IOStatus MultiRead(rocksdb::FSReadRequest* requests, std::size_t num_requests,
+                                const rocksdb::IOOptions& options, rocksdb::IODebugContext* context) override {
+      disk_.Wait();
+      return FSRandomAccessFileOwnerWrapper::MultiRead(requests, num_requests, options, context);
+    }
+
+   private:
+    SlowDisk& disk_;
+  };
+
+  void SetStopped(bool is_stopped) {
+    absl::MutexLock lock(&mutex_);
+    is_stopped_ = is_stopped;
+  }
+  void Wait() {
+    absl::MutexLock lock(&mutex_);
+    ++num_waiting_;
+    mutex_.Await(absl::Condition(+[](bool* is_stopped) { return !*is_stopped; }, &is_stopped_));
+    --num_waiting_;
+  }
+
+  absl::Mutex mutex_;
+  bool is_stopped_ = false;
+  int num_waiting_ = 0;
+};
+
+TEST_F(CacheFaultsTest, ASlowDiskIsNotWaitedForAndNoFault) {
+  Open();
+  StoreRange(0, 3000);
+  cache_.reset();
+  const auto disk = std::make_shared<SlowDisk>();
+  const std::unique_ptr<rocksdb::Env> env = rocksdb::NewCompositeEnv(disk);
+  Open({.read_timeout = absl::Milliseconds(20), .env = env.get()});
+
+  disk->Stop();
+  EXPECT_EQ(CountRight(0, 100), 0);
+  const int num_waiting = disk->num_waiting();
+  EXPECT_GE(num_waiting, 1);
+  EXPECT_EQ(CountRight(100, 200), 0);
+  EXPECT_EQ(disk->num_waiting(), num_waiting) << "a disk that does not answer is asked once";
+  EXPECT_EQ(told_["late"], 200);
+  EXPECT_EQ(told_["misses"], 0);
+  EXPECT_EQ(cache_->state(), CacheState::kServing);
+  cache_->Store(KeyOf(9000), LogpsOf(9000));
+  EXPECT_EQ(CountRight(9000, 9001), 1) << "what is not on disk yet is found";
+
+  disk->Go();
+  const absl::Time give_up = absl::Now() + absl::Seconds(60);
+  while (CountRight(0, 100) < 100) ASSERT_LT(absl::Now(), give_up) << "the disk is fast again, and not used";
+  EXPECT_EQ(told_["read errors"] + told_["checksum errors"], 0);
   cache_.reset();  // before its disk
 }
 

@@ -33,6 +33,7 @@ class Told {
       Add("hits", hits);
       Add("misses", misses);
     };
+    observer.on_late = [this](auto entries) { Add("late", entries); };
     observer.on_written = [this](auto entries, auto) { Add("written", entries); };
     observer.on_dropped = [this](auto entries) { Add("dropped", entries); };
     observer.on_evicted = [this](auto entries) { Add("evicted", entries); };

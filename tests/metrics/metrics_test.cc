@@ -82,6 +82,7 @@ TEST(MetricsTest, EventsOfTheCacheMoveTheirSeriesAndNoOther) {
   const auto metrics = MakeMetrics();
   const CacheObserver observer = metrics->cache().Observer();
   observer.on_lookup(2, 3, 400);
+  observer.on_late(6);
   observer.on_written(5, 600);
   observer.on_dropped(7);
   observer.on_evicted(8);
@@ -93,7 +94,7 @@ TEST(MetricsTest, EventsOfTheCacheMoveTheirSeriesAndNoOther) {
   const std::string text = TextOf(*metrics);
   for (const char* line :
        {"prefscore_cache_lookups_total{result=\"hit\"} 2", "prefscore_cache_lookups_total{result=\"miss\"} 3",
-        "prefscore_cache_read_bytes_total 400", "prefscore_cache_written_bytes_total 600",
+        "prefscore_cache_lookups_total{result=\"late\"} 6", "prefscore_cache_read_bytes_total 400", "prefscore_cache_written_bytes_total 600",
         "prefscore_cache_entries_total{event=\"written\"} 5", "prefscore_cache_entries_total{event=\"dropped\"} 7",
         "prefscore_cache_entries_total{event=\"evicted\"} 8", "prefscore_cache_errors_total{kind=\"checksum\"} 1",
         "prefscore_cache_errors_total{kind=\"write\"} 0", "prefscore_cache_state{state=\"not_writing\"} 1",

@@ -39,6 +39,28 @@ TEST_F(LifecycleTest, HealthIsPerServiceAndOverall) {
   EXPECT_EQ(code, grpc::NOT_FOUND);
 }
 
+TEST_F(LifecycleTest, HealthIsThatOfTheDevice) {
+  Start();
+  const auto score = [this] {
+    v1::ScorePairsRequest request;
+    *request.add_pairs() = IdPair({5}, {1}, {2});
+    v1::ScorePairsResponse response;
+    EXPECT_TRUE(ScorePairs(request, &response).ok());
+    return response.results(0).status().code();
+  };
+  policy_->FailWith(absl::ResourceExhaustedError("out of memory"));
+  for (int batch = 0; batch < DeviceHealth::kFailedBatches; ++batch) {
+    EXPECT_EQ(Check(""), HealthResponse::SERVING);
+    EXPECT_EQ(score(), grpc::INTERNAL);
+  }
+  EXPECT_EQ(Check(""), HealthResponse::NOT_SERVING);
+  EXPECT_EQ(Check("prefscore.v1.ScoringService"), HealthResponse::NOT_SERVING);
+  EXPECT_EQ(Check("prefscore.v1.ModelService"), HealthResponse::SERVING);
+  policy_->FailWith(absl::OkStatus());
+  EXPECT_EQ(score(), grpc::OK);
+  EXPECT_EQ(Check(""), HealthResponse::SERVING);
+}
+
 // The request is ServerReflectionRequest{list_services: "*"}; the names stand in the response's bytes.
 TEST_F(LifecycleTest, ReflectionListsTheServices) {
   Start();

@@ -28,12 +28,13 @@ TEST(JobCostTest, EqualGroupsUnderTheSameWeightsCountOnce) {
   for (const HostedModel* model : {&policy, &twin, &reference}) {
     job.forwards.push_back({.model = model, .group = group, .scores = {}});
   }
-  SetCost({.num_bytes = 1000}, job);
+  SetCost(job);
   ASSERT_EQ(job.work.size(), 2u);
   EXPECT_EQ(job.work[0].model, lm.get());
   EXPECT_EQ(job.work[1].model, other.get());
   EXPECT_EQ(job.num_batch_bytes, 2 * kBatchBytesPerRow + 1 * kBatchBytesPerHeadRow) << "one model at a time";
-  EXPECT_GT(job.num_queued_bytes, 1000);
+  EXPECT_EQ(job.num_tokens, 3 * 4);
+  EXPECT_EQ(job.num_queued_bytes, kQueuedBytesPerGroup + 4 * 4 + 3 * 1 * 8) << "ids once, and room for three scores";
 }
 
 TEST(JobCostTest, SizeOfContent) {

@@ -217,8 +217,25 @@ TEST_F(ScorerTest, AFailingForwardIsTheStatusOfItsPairs) {
   policy_lm_->FailWith(absl::ResourceExhaustedError("out of memory"));
   const auto [status, outcomes] = Score({Pair({1}, {2}, {3}), Pair({1}, {4}, {5})}, Options());
   ASSERT_TRUE(status.ok());
-  EXPECT_EQ(outcomes[0].status.code(), absl::StatusCode::kResourceExhausted);
-  EXPECT_EQ(outcomes[1].status.code(), absl::StatusCode::kResourceExhausted);
+  for (const PairOutcome& outcome : outcomes) {
+    EXPECT_EQ(outcome.status.code(), absl::StatusCode::kInternal) << "RESOURCE_EXHAUSTED is a full queue";
+    EXPECT_THAT(std::string(outcome.status.message()),
+                HasSubstr("the forward pass of model 'policy' failed: out of memory"));
+  }
+}
+
+TEST_F(ScorerTest, AFaultNamesTheCompletionThatWasSent) {
+  Start();
+  PairRequest rejected_only = Pair({1}, {300}, {300});  // rejected stands in for chosen
+  rejected_only.is_sent = {false, true};
+  rejected_only.known = {{{-1.0, std::nullopt}, {-2.0, std::nullopt}}};
+  PairRequest chosen_only = rejected_only;
+  chosen_only.is_sent = {true, false};
+  chosen_only.known = {{{std::nullopt, -1.0}, {std::nullopt, -2.0}}};
+  const auto [status, outcomes] = Score({rejected_only, chosen_only}, Options());
+  ASSERT_TRUE(status.ok());
+  EXPECT_EQ(FieldOf(outcomes[0].status), "rejected");
+  EXPECT_EQ(FieldOf(outcomes[1].status), "chosen");
 }
 
 TEST_F(ScorerTest, TextNeedsATokenizer) {
@@ -264,6 +281,26 @@ TEST_F(ScorerTest, CompletionsShareEqualPromptsAndKeepTheirOrder) {
   EXPECT_EQ(outcomes[0].scores[0][1].logp, FakeLogp(kPolicyWeight, {6, 7}));
   EXPECT_EQ(outcomes[0].scores[1][2].logp, FakeLogp(kReferenceWeight, {8}));
   EXPECT_EQ(computed_, 2 * (2 + 1 + 2 + 1));
+}
+
+TEST_F(ScorerTest, AFaultNamesTheCompletionAsItWasSentWhateverWasMerged) {
+  Start();
+  policy_lm_->PoisonToken(9);
+  absl::Notification done;
+  std::vector<GroupOutcome> outcomes;
+  CompletionOptions options;
+  options.models = {&policy_};
+  scorer_->ScoreCompletions({{PromptGroup{{1, 2}, {{5}, {5}, {6}, {9, 6}}}}}, options, {},
+                            [&](absl::Status, std::vector<GroupOutcome> found) {
+                              outcomes = std::move(found);
+                              done.Notify();
+                            });
+  done.WaitForNotification();
+  ASSERT_EQ(outcomes.size(), 1u);
+  EXPECT_THAT(std::string(outcomes[0].status.message()), HasSubstr("policy, completions[3]: the log-prob of token 0"));
+  ASSERT_EQ(outcomes[0].completions.size(), 4u);
+  EXPECT_EQ(outcomes[0].completions[3].num_prompt_tokens, 2);
+  EXPECT_EQ(outcomes[0].completions[3].num_completion_tokens, 2);
 }
 
 }  // namespace

@@ -28,7 +28,7 @@ Json Tokenize(const prefscore::Tokenizer& tokenizer, const Json& row) {
   group.completions = {Content(row["chosen"]), Content(row["rejected"])};
   group.tools_json = Text(row, "tools");
   group.chat_template_kwargs_json = Text(row, "chat_template_kwargs");
-  const absl::StatusOr<prefscore::TokenizedGroup> result = TokenizeLikeTrl(tokenizer, group);
+  const absl::StatusOr<prefscore::TokenizedGroup> result = TokenizeLikeTrl(tokenizer, group, {"chosen", "rejected"});
   if (!result.ok()) return {{"error", result.status().ToString()}};
   return {{"prompt_ids", result->prompt},
           {"chosen_ids", result->completions[0]},
