@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -115,6 +116,22 @@ def test_on_a_gpu_a_skipped_test_has_not_passed(machine):
     done, steps, _ = machine.run("--quick")
     assert steps["models/device/c_test"] == 1
     assert "tests were skipped: no GPU was found" in done.stderr
+
+
+def test_the_tests_of_architectures_need_no_grpc_and_nothing_beyond_the_bundle(tmp_path):
+    for file in (REPO / "tests/conftest.py", *REPO.glob("tests/models/*.py")):
+        copy = tmp_path / file.relative_to(REPO)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, copy)
+    (tmp_path / "absent").mkdir()
+    for module in ("grpc", "prefscore"):
+        (tmp_path / "absent" / f"{module}.py").write_text("raise ImportError('not on this machine')\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "--collect-only", "-p", "no:cacheprovider",
+         "tests/models/test_architectures.py"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120,
+        env=os.environ | {"PYTHONPATH": str(tmp_path / "absent")})
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_transformers_is_timed_in_full_runs_only(machine):

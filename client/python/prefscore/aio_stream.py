@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from concurrent import futures
 from types import TracebackType
 from typing import Generic, TypeVar
 
-from .stream import StreamRun
+from .stream import StreamRun, on_drop
 from .types import PairResult
 
 Item = TypeVar("Item")
@@ -49,7 +48,7 @@ class FromLoop(Generic[Item]):
     def cancel(self) -> None:
         """Ends the wait for an item."""
         self._is_cancelled = True
-        if self._next is not None:
+        if self._next is not None and not self._loop.is_closed():
             self._next.cancel()
 
 
@@ -91,7 +90,7 @@ class AsyncPairStream(AsyncIterator[PairResult]):
         loop = asyncio.get_running_loop()
         self._news = news = asyncio.Event()
         run.on_news = lambda: _tell(loop, news)
-        weakref.finalize(self, _end, run, stop_reading).atexit = False
+        on_drop(self, lambda: _end(run, stop_reading))
 
     async def __anext__(self) -> PairResult:
         self._check_usable()

@@ -4,6 +4,7 @@ the results. gRPC brings one more per call, which asks for the requests."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import weakref
@@ -22,11 +23,24 @@ from .v1 import scoring_pb2
 # Longest wait, after the last result, for servers to end their calls themselves.
 _GOODBYE_S = 1.0
 
+OpenCall = Callable[[Server, Iterator[bytes]], "grpc.CallIterator[scoring_pb2.StreamScorePairsResponse]"]
+
+
+def on_drop(dropped: object, end: Callable[[], None]) -> None:
+    """Calls `end`, on a thread of its own, once nobody has `dropped` any more.
+
+    A garbage collection may be on any thread, also on one that holds a lock which `end` needs.
+    """
+
+    def start() -> None:
+        with contextlib.suppress(RuntimeError):  # the interpreter is ending
+            threading.Thread(target=end, name="prefscore end", daemon=True).start()
+
+    weakref.finalize(dropped, start).atexit = False
+
+
 def _ignore() -> None:
     pass
-
-
-OpenCall = Callable[[Server, Iterator[bytes]], "grpc.CallIterator[scoring_pb2.StreamScorePairsResponse]"]
 
 
 class PairStream(Iterator[PairResult]):
@@ -35,7 +49,7 @@ class PairStream(Iterator[PairResult]):
     def __init__(self, run: StreamRun, check_usable: Callable[[], None]) -> None:
         self._run = run
         self._check_usable = check_usable
-        weakref.finalize(self, run.end).atexit = False
+        on_drop(self, run.end)
 
     def __next__(self) -> PairResult:
         self._check_usable()
@@ -97,7 +111,7 @@ class StreamRun:
     def _poll(self) -> PairResult | None:
         if self._state.is_over:
             return None
-        if (result := self._state.take()) is not None:
+        if (result := self._state.take()) is not None and self._state.has_much_room():
             self._has_room.notify()
         return result
 
@@ -127,6 +141,15 @@ class StreamRun:
             self._tell_news()
         for call in open_calls:
             call.cancel()
+
+    def _tell_waiting(self) -> None:
+        """Another server is the least busy one now. (Who has no pair to wait for is let sleep: a wake-up is dear.)"""
+        if self._state.has_waiting():
+            self._has_work.notify_all()
+
+    def _tell_news(self) -> None:
+        self._has_news.notify_all()
+        self.on_news()
 
     # --- threads ---
 
@@ -171,10 +194,6 @@ class StreamRun:
             self._has_work.wait_for(lambda: self._state.wants_call() or self._is_finished())
             return not self._is_finished()
 
-    def _tell_news(self) -> None:
-        self._has_news.notify_all()
-        self.on_news()
-
     def _is_finished(self) -> bool:
         return self._state.is_over or self._state.is_done()
 
@@ -202,7 +221,7 @@ class StreamRun:
                     if self._state.is_over:
                         return
                     self._state.accept(lane, call, response.result)
-                    self._has_work.notify_all()
+                    self._tell_waiting()
                     self._tell_news()
         except grpc.RpcError as error:
             raise from_rpc_error(rpc, lane.server.address) from error
@@ -226,10 +245,11 @@ class StreamRun:
                     return
                 request = self._state.send(lane, call)
                 lane.is_asking = False
-                self._has_work.notify_all()  # another server is the least busy one now
-                self._tell_news()
-            if request is not None:
-                yield request
+                self._tell_waiting()
+                if request is None:
+                    self._tell_news()
+                    continue
+            yield request
 
     def _wait_to_send(self, lane: Lane, call: StreamCall) -> bool:
         """False: the call takes no more."""

@@ -90,6 +90,10 @@ class StreamState:
         """For one more pair to be read from the caller."""
         return self._in_flight_pairs < self._max_pairs and self._in_flight_bytes < self._max_bytes
 
+    def has_much_room(self) -> bool:
+        """For as many pairs that it pays to wake who reads them: an eighth of the window."""
+        return self._in_flight_pairs <= self._max_pairs - max(self._max_pairs // 8, 1) and self.has_room()
+
     def add(self, request: bytes) -> None:
         heapq.heappush(self._waiting, self._num_read)
         self._requests[self._num_read] = request
@@ -105,6 +109,9 @@ class StreamState:
     def wants_call(self) -> bool:
         """Whether a lane should have a call: pairs wait, or are to come."""
         return bool(self._waiting) or (self._num_read > 0 and not self._input_ended)
+
+    def has_waiting(self) -> bool:
+        return bool(self._waiting)
 
     def may_send(self, lane: Lane) -> bool:
         """Whether a pair waits and the lane is the least busy of those that could take it at once.

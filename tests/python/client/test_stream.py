@@ -226,3 +226,15 @@ def test_wrong_arguments_are_told_at_once(fake_server, fake_client):
     with pytest.raises(prefscore.InvalidArgument, match="options: must be ScoringOptions, not dict"):
         fake_client.stream_pairs([], {})
     assert not fake_server.calls
+
+
+def test_a_stream_that_is_garbage_is_closed_whoever_collects_it(fake_client):
+    """The collection may come on a thread that holds the stream's lock."""
+    stream = fake_client.stream_pairs(endless())
+    next(stream)
+    run, cycle = stream._run, [stream]
+    cycle.append(cycle)
+    del stream, cycle
+    with run._lock:
+        gc.collect()
+    wait_until(lambda: not stream_threads())
