@@ -66,9 +66,9 @@ def measure(args, name, model_folders, rows, num_rows):
         write_rows(source, rows, num_rows)
 
         def run_cli(output):
-            subprocess.run(
-                [args.build_dir / "prefscore", "score", "--server", server.address, "--input", source, "--output", output,
-                 "--overwrite"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+            files = ["--input", source, "--output", output, "--overwrite"]
+            command = [args.build_dir / "prefscore", "score", "--server", server.address, *files]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
         def run_python(output):
             prefscore.score_dataset(source, server.address, output=output)
@@ -82,9 +82,8 @@ def measure(args, name, model_folders, rows, num_rows):
             clients.reverse()
         by_name = {client.name: client for client in clients}
         assert by_name["C++"].logps() == by_name["Python"].logps(), "the clients' numbers differ"
-    rates = {name: num_rows / statistics.median(client.seconds) for name, client in by_name.items()}
-    print(f"| {name} | {num_rows} | {rates['C++']:.1f} | {rates['Python']:.1f} | {rates['Python'] / rates['C++']:.2f} |",
-          flush=True)  # fmt: skip
+    cpp, python = (num_rows / statistics.median(by_name[name].seconds) for name in ("C++", "Python"))
+    print(f"| {name} | {num_rows} | {cpp:.1f} | {python:.1f} | {python / cpp:.2f} |", flush=True)
 
 
 def main():

@@ -72,7 +72,7 @@ def in_background(run):
     thread.start()
 
     def wait():
-        thread.join(120)
+        thread.join(300)
         assert not thread.is_alive(), "the run does not end"
         if "error" in outcome:
             raise outcome["error"]
@@ -82,7 +82,7 @@ def in_background(run):
 
 
 def wait_for(condition, what):
-    give_up_at = time.monotonic() + 90
+    give_up_at = time.monotonic() + 180
     while not condition():
         assert time.monotonic() < give_up_at, what
         time.sleep(0.05)
