@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import datasets
 import pandas as pd
@@ -17,7 +18,7 @@ import pytest
 from fake_server import Code, FakeServer, Step
 
 import prefscore
-from prefscore.dataset import files, run
+from prefscore.dataset import files, hugging_face, run
 from prefscore.dataset.parts import Part, Parts
 
 NUM_ROWS = 90
@@ -232,13 +233,13 @@ def test_a_folder_belongs_to_one_run(fake_server, rows, tmp_path):
 
 @pytest.fixture
 def scoring_in_between(fake_server, rows):
-    """score(arguments): scores in another thread, from the third row on when it is let go; `let_go()` gives what came
-    of it."""
+    """begin(score): scores in another thread, which waits in the midst of the rows that it is given; `let_go()`, which
+    this gives, ends the wait and gives what came of it."""
     may_go, has_begun, outcome = threading.Event(), threading.Event(), []
 
     def generate():
         for idx, row in enumerate(rows):
-            if idx == 2:
+            if idx == 60:
                 has_begun.set()
                 assert may_go.wait(30)
             yield row
@@ -274,7 +275,12 @@ def test_a_second_run_leaves_the_scores_of_the_first_alone(fake_server, rows, tm
         monkeypatch.setattr(run.Run, "scored", lambda self, _, *more: slow(self, generated, *more))
         return prefscore.score_dataset(dataset, fake_server.address, checkpoint=tmp_path)
 
+    monkeypatch.setattr(hugging_face, "_BATCH_ROWS", 1)
     let_go = scoring_in_between(score)
+    give_up_at = time.monotonic() + 30
+    while not any(path.stat().st_size for path in tmp_path.glob("scores.*")):  # what a second run could destroy
+        assert time.monotonic() < give_up_at
+        time.sleep(0.01)
     with pytest.raises(prefscore.FailedPrecondition, match="another run is using"):
         prefscore.score_dataset(dataset, fake_server.address, checkpoint=tmp_path)
     assert let_go()["policy_chosen_logp"][:] == [-float(len(row["chosen"])) for row in rows]
