@@ -179,6 +179,8 @@ class AsyncClient(ClientCore):
         self,
         pairs: Iterable[Pair | PairLogProbs] | AsyncIterable[Pair | PairLogProbs],
         options: AnalysisOptions = AnalysisOptions(),
+        *,
+        return_html: bool = True,
     ) -> Report:
         """See `Client.analyze`."""
         self._enter_loop()
@@ -190,7 +192,9 @@ class AsyncClient(ClientCore):
             for call in open_calls:
                 call.cancel()
 
-        return await run_on_thread(lambda: self._threaded._analyze(readable, options, open_calls.append), cancel)
+        return await run_on_thread(
+            lambda: self._threaded._analyze(readable, options, return_html, open_calls.append), cancel
+        )
 
     async def objectives(self, *, timeout_s: float | None = None) -> list[ObjectiveInfo]:
         """See `Client.objectives`."""

@@ -201,14 +201,22 @@ class Client(ClientCore):
             chunks.check_no_batch_objective(self.objectives(timeout_s=attempts.remaining_s()))
         return columns.evaluate(chunks, protos, ask)
 
-    def analyze(self, pairs: Iterable[Pair | PairLogProbs], options: AnalysisOptions = AnalysisOptions()) -> Report:
+    def analyze(
+        self,
+        pairs: Iterable[Pair | PairLogProbs],
+        options: AnalysisOptions = AnalysisOptions(),
+        *,
+        return_html: bool = True,
+    ) -> Report:
         """One report on any number of pairs: `Pair` is scored on the way, `PairLogProbs` is known already.
+
+        return_html: whether the server draws the page, too, about 1 MB: `Report.html`, and what a notebook shows.
 
         A pair without an id is listed by its position, from 0. `pairs` is read on another thread, a few messages ahead
         of the server; what it raises is raised here. Tried again only where it can be read again, as a list can.
-        Raises InvalidArgument for the first faulty pair, unless `options.skip_faulty_pairs` is set.
+        Raises InvalidArgument for the first faulty pair, by its index, unless `options.skip_faulty_pairs` is set.
         """
-        return self._analyze(pairs, options, lambda call: None)
+        return self._analyze(pairs, options, return_html, lambda call: None)
 
     def objectives(self, *, timeout_s: float | None = None) -> list[ObjectiveInfo]:
         """All objectives that the server knows, with formulas, parameters and sources."""
@@ -252,32 +260,41 @@ class Client(ClientCore):
             self._clock.sleep(attempts.failed(server, failure))
 
     def _analyze(
-        self, pairs: Iterable[Pair | PairLogProbs], options: AnalysisOptions, on_call: Callable[[grpc.Future[Any]], None]
+        self,
+        pairs: Iterable[Pair | PairLogProbs],
+        options: AnalysisOptions,
+        return_html: bool,
+        on_call: Callable[[grpc.Future[Any]], None],
     ) -> Report:
         """on_call: is given each call that is made, to cancel it."""
         check_iterable(pairs, "pairs", "pairs")
         first = analysis.options_to_proto(options)
         retry = self._retry if can_start_over(pairs) else NO_RETRIES
         attempts = Attempts(self._servers, retry, self._clock, timeout_s=None)
-        return self._attempt(attempts, lambda server: self._analyze_at(server, pairs, first, on_call))
+
+        def ask(server: Server) -> Report:
+            limits = self._shake_hands(server, HANDSHAKE_TIMEOUT_S).limits
+            return self._analyze_at(server, pairs, analysis.Messages(first, limits, return_html), on_call)
+
+        return self._attempt(attempts, ask)
 
     def _analyze_at(
         self,
         server: Server,
         pairs: Iterable[Pair | PairLogProbs],
-        options: diagnostics_pb2.AnalysisOptions,
+        messages: analysis.Messages,
         on_call: Callable[[grpc.Future[Any]], None],
     ) -> Report:
-        limits = self._shake_hands(server, HANDSHAKE_TIMEOUT_S).limits
         faults: list[BaseException] = []  # what reading the pairs raised
         is_calling = threading.Event()
 
         def requests() -> Iterator[diagnostics_pb2.AnalyzePairsRequest]:
-            messages = analysis.Messages(options, limits)
             try:
                 for pair in pairs:
                     yield from messages.add(pair)
-            except Exception as error:
+            except GeneratorExit:
+                raise
+            except BaseException as error:
                 faults.append(error)
                 is_calling.wait()
                 call.cancel()
@@ -297,7 +314,7 @@ class Client(ClientCore):
         except (grpc.RpcError, grpc.FutureCancelledError) as error:
             if faults:
                 raise faults[0] from None
-            raise from_rpc_error(call, server.address) from error
+            raise messages.with_index(from_rpc_error(call, server.address)) from error
         finally:
             call.cancel()
 

@@ -92,7 +92,9 @@ def test_the_reference_is_asked_once_and_the_objective_is_the_trainers(make_trai
     trainer = make_trainer(stories_server.address, max_steps=1, beta=0.3, trainer={"objective": "hypo:gamma=0.05"})
     callback = LearningCellsCallback(trainer, dataset.select(range(5)))
     trainer.train()
-    first = callback.report().message
+    report = callback.report()
+    assert report._repr_html_() is None  # no page that nobody looks at
+    first = report.message
     assert first.slices[0].objectives[0].label == "hypo:beta=0.3,gamma=0.05"
     trainer.reference.score = None
     assert callback.report().message == first

@@ -77,7 +77,7 @@ class LearningCellsCallback(TrainerCallback):  # type: ignore[misc]
             self._log()
 
     def report(self) -> Report | None:
-        """The report under the policy as it is now; None but in the first process."""
+        """The report under the policy as it is now, without a page; None but in the first process."""
         rows = torch.cat(list(self._rows())).tolist()
         if not self._trainer.accelerator.is_main_process:
             return None
@@ -88,7 +88,8 @@ class LearningCellsCallback(TrainerCallback):  # type: ignore[misc]
             )
             for row in rows
         ]  # fmt: skip
-        return self._reference.patiently(lambda: self._reference.client.analyze(pairs, self._options))
+        client = self._reference.client
+        return self._reference.patiently(lambda: client.analyze(pairs, self._options, return_html=False))
 
     def _log(self) -> None:
         report = self.report()
