@@ -9,7 +9,9 @@
 #include <rocksdb/write_batch.h>
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "server/cache/file_lock.h"
@@ -23,6 +25,7 @@ namespace fs = std::filesystem;
 constexpr char kStoreFolder[] = "prefscore-logprobs-1";  // the number is that of the format
 constexpr char kLockFile[] = "prefscore-logprobs-1.lock";
 
+constexpr std::chrono::seconds kMaxDeletionDelay{5};  // of tables that are too many, before it counts as a fault
 constexpr std::size_t kProbeBytes = 64 << 10;  // written to find out whether a disk that was full has room again
 
 rocksdb::Slice SliceOf(const CacheKey& key) {
@@ -65,7 +68,7 @@ rocksdb::Options RocksOptions(const DiskStoreOptions& options) {
   if (options.env != nullptr) rocks.env = options.env;
   rocks.create_if_missing = true;
 
-  // 64 files to a bound of 2 GiB or less, more beyond. On disk there are at most: the tables, one that is being
+  // 64 files to a bound of 2 GiB or less, more beyond. On disk there are at most: the tables, two that are being
   // written, the log of two write buffers, and two files that are merged; and little for the manifest and RocksDB's own
   // log. 8 write buffers of 64 leave room for it all.
   const std::uint64_t write_buffer_bytes = std::clamp<std::int64_t>(options.max_bytes / 64, 64 << 10, 32 << 20);
@@ -112,7 +115,10 @@ class RocksStore final : public DiskStore {
  public:
   // `lock` outlives the database.
   RocksStore(fs::path path, std::chrono::microseconds read_timeout, FileLock lock, std::unique_ptr<rocksdb::DB> db)
-      : path_(std::move(path)), read_timeout_(read_timeout), lock_(std::move(lock)), db_(std::move(db)) {}
+      : path_(std::move(path)), read_timeout_(read_timeout), lock_(std::move(lock)), db_(std::move(db)) {
+    const rocksdb::Options rocks = db_->GetOptions();
+    max_table_bytes_ = rocks.compaction_options_fifo.max_table_files_size + rocks.write_buffer_size;
+  }
 
   std::vector<Found> Read(std::span<const CacheKey> keys) override {
     std::vector<rocksdb::Slice> slices;
@@ -132,6 +138,7 @@ class RocksStore final : public DiskStore {
   }
 
   absl::Status Write(const StoreEntries& entries) override {
+    RETURN_IF_ERROR(WaitForDeletions());
     rocksdb::WriteBatch batch;
     for (const auto& [key, bytes] : entries) batch.Put(SliceOf(key), bytes);
     rocksdb::WriteOptions options;
@@ -160,8 +167,22 @@ class RocksStore final : public DiskStore {
   }
 
  private:
+  // RocksDB deletes the oldest tables in the background and takes writes meanwhile: on a machine short of processors
+  // they would exceed the bound.
+  absl::Status WaitForDeletions() {
+    constexpr std::chrono::microseconds kInterval{1000};
+    for (std::chrono::microseconds waited{0}; waited < kMaxDeletionDelay; waited += kInterval) {
+      std::uint64_t num_bytes = 0;
+      db_->GetIntProperty(rocksdb::DB::Properties::kTotalSstFilesSize, &num_bytes);
+      if (num_bytes <= max_table_bytes_) return absl::OkStatus();
+      std::this_thread::sleep_for(kInterval);
+    }
+    return absl::UnavailableError("the oldest tables are not being deleted");
+  }
+
   const fs::path path_;
   const std::chrono::microseconds read_timeout_;
+  std::uint64_t max_table_bytes_ = 0;
   const FileLock lock_;
   const std::unique_ptr<rocksdb::DB> db_;
 };

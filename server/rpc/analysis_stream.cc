@@ -4,8 +4,8 @@
 #include <string>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "server/messages/pair_messages.h"
 #include "server/report_html/report_html.h"
 #include "server/rpc/outcome_status.h"
@@ -18,8 +18,15 @@
 namespace prefscore {
 namespace {
 
-std::string PairPath(int index) { return absl::StrCat("pairs[", index, "]"); }
-std::string LogpsPath(int index) { return absl::StrCat("logps[", index, "]"); }
+std::string PairPath(std::int64_t index) { return absl::StrCat("pairs[", index, "]"); }
+std::string LogpsPath(std::int64_t index) { return absl::StrCat("logps[", index, "]"); }
+
+// What is wrong with the texts of the entry at `path` of a message; its field is the path within the entry.
+absl::Status TextFault(const InvalidText& invalid_text, const std::string& path) {
+  const std::string invalid = invalid_text.Under(path);
+  if (invalid.empty()) return absl::OkStatus();
+  return InvalidTextError(std::string(absl::StripPrefix(invalid, path + ".")));
+}
 
 }  // namespace
 
@@ -78,27 +85,28 @@ void AnalysisStream::HandleMessage() {
                                               " entries together; the limit is max_pairs_per_request = ",
                                               context_.limits.max_pairs_per_request));
   }
+  const std::int64_t first_pair = num_pairs_, first_logps = num_logps_;
+  num_pairs_ += request.pairs_size();
+  num_logps_ += request.logps_size();
   for (int idx = 0; status.ok() && idx < request.logps_size(); ++idx) {
-    const std::string invalid = invalid_text.Under(LogpsPath(idx));
-    status = AddKnown(request.logps(idx), invalid.empty() ? absl::OkStatus() : InvalidTextError(invalid),
-                      LogpsPath(idx));
+    status = AddKnown(request.logps(idx), TextFault(invalid_text, LogpsPath(idx)), LogpsPath(first_logps + idx));
   }
 
   std::vector<PairRequest> pairs;
   std::vector<PairOrigin> origins;
   for (int idx = 0; status.ok() && idx < request.pairs_size(); ++idx) {
     v1::PreferencePair& proto = *request.mutable_pairs(idx);
-    const std::string invalid = invalid_text.Under(PairPath(idx));
+    const absl::Status text_fault = TextFault(invalid_text, PairPath(idx));
     PairOrigin origin;
     origin.index = idx;
-    auto pair = invalid.empty() ? PairFromProto(proto, RulesOf(*pair_options_, context_), origin)
-                                : absl::StatusOr<PairRequest>(InvalidTextError(invalid));
+    auto pair = text_fault.ok() ? PairFromProto(proto, RulesOf(*pair_options_, context_), origin)
+                                : absl::StatusOr<PairRequest>(text_fault);
     if (pair.ok()) {
       pairs.push_back(*std::move(pair));
       origins.push_back(origin);
     } else {
       CountFailed(pair.status(), *context_.metrics);
-      status = OnFault(proto.id(), pair.status(), PairPath(idx), false);
+      status = OnFault(proto.id(), pair.status(), PairPath(first_pair + idx), false);
     }
   }
   if (!status.ok() || pairs.empty()) return OnMessageDone(status);
@@ -122,19 +130,21 @@ void AnalysisStream::HandleMessage() {
 void AnalysisStream::HandleScored(const v1::AnalyzePairsRequest& request, const std::vector<PairOrigin>& origins,
                                   std::vector<PairOutcome> outcomes) {
   absl::Status status;
+  const std::int64_t first_pair = num_pairs_ - request.pairs_size();
   for (std::size_t idx = 0; status.ok() && idx < outcomes.size(); ++idx) {
     const PairOutcome& outcome = outcomes[idx];
     const v1::PreferencePair& pair = request.pairs(origins[idx].index);
+    const std::string path = PairPath(first_pair + origins[idx].index);
     if (!outcome.status.ok()) {
       CountFailed(outcome.status, *context_.metrics);
-      status = OnFault(pair.id(), outcome.status, PairPath(origins[idx].index), absl::IsOutOfRange(outcome.status));
+      status = OnFault(pair.id(), outcome.status, path, absl::IsOutOfRange(outcome.status));
       continue;
     }
     CountScored(outcome, *pair_options_, *context_.metrics);
     policies_.Add(pair_options_->policy->lm->info().digest);
     if (pair_options_->reference != nullptr) references_.Add(pair_options_->reference->lm->info().digest);
     status = analyzer_->Add({pair.id(), outcome.inputs, {pair.labels().begin(), pair.labels().end()}});
-    if (!status.ok()) status = UnderField(PairPath(origins[idx].index), status);
+    if (!status.ok()) status = UnderField(path, status);
   }
   OnMessageDone(status);
 }
@@ -170,11 +180,9 @@ absl::Status AnalysisStream::AddKnown(const v1::PairLogProbs& pair, const absl::
 
 absl::Status AnalysisStream::OnFault(const std::string& id, const absl::Status& fault, const std::string& path,
                                      bool is_non_finite) {
-  // A fault of text names its whole path already.
-  const bool has_path = absl::StartsWith(FieldOf(fault), path);
-  if (!analyzer_->options().skip_faulty_pairs) return has_path ? fault : UnderField(path, fault);
-  // Without the path: where a pair stands in its message is nothing that a report should depend on.
-  analyzer_->AddFaulty(id, has_path ? "a text is not valid UTF-8" : std::string(fault.message()), is_non_finite);
+  if (!analyzer_->options().skip_faulty_pairs) return UnderField(path, fault);
+  // Without the path: where a pair stands among the others is nothing that a report should depend on.
+  analyzer_->AddFaulty(id, std::string(fault.message()), is_non_finite);
   return absl::OkStatus();
 }
 

@@ -10,6 +10,7 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -39,7 +40,6 @@ class AnalysisStream final : public grpc::ServerReadReactor<grpc::ByteBuffer>,
   void Drain();
 
  private:
-
   AnalysisStream(const ServiceContext& context, grpc::CallbackServerContext* rpc, grpc::ByteBuffer* response,
                  WorkerPool& pool, StreamSet<AnalysisStream>& streams)
       : context_(context), rpc_(rpc), response_(response), pool_(pool), streams_(streams) {}
@@ -58,7 +58,7 @@ class AnalysisStream final : public grpc::ServerReadReactor<grpc::ByteBuffer>,
 
   absl::Status HandleOptions(const v1::AnalysisOptions& options, const InvalidText& invalid_text);
   absl::Status AddKnown(const v1::PairLogProbs& pair, const absl::Status& text_fault, const std::string& path);
-  // Counts the fault of the pair at `path` of its message, or returns it, by the options.
+  // Counts the fault of the pair at `path` of the stream, or returns it, by the options.
   absl::Status OnFault(const std::string& id, const absl::Status& fault, const std::string& path, bool is_non_finite);
 
   // The call ends with `status`, unless it has an end already.
@@ -81,6 +81,8 @@ class AnalysisStream final : public grpc::ServerReadReactor<grpc::ByteBuffer>,
   Priority priority_ = Priority::kBulk;
   bool returns_html_ = false;
   std::unique_ptr<Analyzer> analyzer_;
+  std::int64_t num_pairs_ = 0;  // entries of `pairs` in the messages so far
+  std::int64_t num_logps_ = 0;  // and of `logps`
   DigestSet policies_;
   DigestSet references_;
 

@@ -147,6 +147,36 @@ TEST_F(AnalyzePairsTest, TheFirstFaultEndsTheCallUnlessTheyAreSkipped) {
   EXPECT_EQ(MetricValue("prefscore_pairs_scored_total"), 0);
 }
 
+TEST_F(AnalyzePairsTest, AFaultyPairIsNamedByItsPlaceInTheStream) {
+  Start();
+  const std::string no_text = "\xff";
+  Request first = WithOptions(), second;
+  for (int i = 0; i < 3; ++i) *first.add_pairs() = IdPair({5}, {3}, {9});
+  for (int i = 0; i < 2; ++i) *first.add_logps() = LogProbs(-1, -2, -4, -3);
+  *second.add_pairs() = IdPair({5}, {3}, {9});
+  Request unknown_id = second, unscored = second, known = second, text = second, known_text = second;
+  *unknown_id.add_pairs() = IdPair({5}, {3}, {300});
+  ExpectFault({first, unknown_id}, "pairs[4].rejected", "token id 300");
+  *unscored.add_pairs() = IdPair({5}, {3}, std::vector<std::uint32_t>(10'000, 9));
+  ExpectFault({first, unscored}, "pairs[4].rejected", "tokens");
+  *known.add_logps() = LogProbs(-1, 2, -4, -3);
+  ExpectFault({first, known}, "logps[2].logps.policy_rejected_logp", "is 2");
+  text.add_pairs()->mutable_chosen()->set_text("a");
+  text.mutable_pairs(1)->mutable_rejected()->set_text("b");
+  text.mutable_pairs(1)->mutable_prompt()->set_text(no_text);
+  ExpectFault({first, text}, "pairs[4].prompt.text", "not valid UTF-8");
+  *known_text.add_logps() = LogProbs(-1, -2, -4, -3, no_text);
+  ExpectFault({first, known_text}, "logps[2].id", "not valid UTF-8");
+
+  Request skips = WithOptions();
+  skips.mutable_options()->set_skip_faulty_pairs(true);
+  v1::AnalysisReport report;
+  const grpc::Status status = Analyze({skips, text}, &report);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  ASSERT_EQ(report.faulty_pairs_size(), 1);
+  EXPECT_EQ(report.faulty_pairs(0).message(), "prompt.text: is not valid UTF-8");
+}
+
 TEST_F(AnalyzePairsTest, WhatIsWrongWithTheCallIsNamed) {
   limits_.max_pairs_per_request = 3;
   Start();

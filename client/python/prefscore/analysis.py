@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import re
+from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from . import convert
 from .content import number, wrong
+from .errors import PrefscoreError
 from .types import Limits, Pair, PairLogProbs, ScoringOptions
 from .v1 import diagnostics_pb2 as pb
 
@@ -88,20 +91,28 @@ def options_to_proto(options: AnalysisOptions) -> pb.AnalysisOptions:
     return out
 
 
+_PLACE = re.compile(r"(pairs|logps)\[(\d+)\]")  # how the server names a pair of the stream
+
+
 class Messages:
     """Gathers pairs into messages of a size that the server takes. The first one carries the options."""
 
-    def __init__(self, options: pb.AnalysisOptions, limits: Limits) -> None:
+    def __init__(self, options: pb.AnalysisOptions, limits: Limits, return_html: bool) -> None:
         self._max_pairs = min(_MAX_PAIRS_PER_MESSAGE, limits.max_pairs_per_request or _MAX_PAIRS_PER_MESSAGE)
         self._max_bytes = (limits.max_message_bytes or 4 << 20) * _MAX_SHARE_OF_MESSAGE
-        self._message = pb.AnalyzePairsRequest(options=options, return_html=True)
+        self._message = pb.AnalyzePairsRequest(options=options, return_html=return_html)
         self._num_read = 0
+        self._is_known = False
+        self._changes = array("Q")  # indices at which `Pair` gives way to `PairLogProbs`, and back
         self._num_bytes = 0
 
     def add(self, pair: Pair | PairLogProbs) -> Iterator[pb.AnalyzePairsRequest]:
         """Gives a message where one is full. Raises InvalidArgument for what is no pair."""
         index, field_name = self._num_read, f"pairs[{self._num_read}]"
         self._num_read += 1
+        if isinstance(pair, PairLogProbs) != self._is_known:
+            self._is_known = not self._is_known
+            self._changes.append(index)
         if isinstance(pair, PairLogProbs):
             known = convert.logps_to_proto(pair, field_name)
             known.id = known.id or str(index)
@@ -121,3 +132,29 @@ class Messages:
         """What is gathered, however little: also where there are no pairs, the options."""
         message, self._message, self._num_bytes = self._message, pb.AnalyzePairsRequest(), 0
         return message
+
+    def with_index(self, error: PrefscoreError) -> PrefscoreError:
+        """`error` with the index in the caller's pairs: the server counts those that it scores and the others apart."""
+
+        def named(text: str) -> str:
+            if (place := _PLACE.match(text)) is None:
+                return text
+            return f"pairs[{self._index(place[1] == 'logps', int(place[2]))}]{text[place.end() :]}"
+
+        error.message = named(error.message)
+        error.field_violations = tuple(
+            replace(violation, field=named(violation.field), description=named(violation.description))
+            for violation in error.field_violations
+        )
+        return error
+
+    def _index(self, is_known: bool, nth: int) -> int:
+        """Where the nth of one kind stands among all pairs, from 0."""
+        start, start_is_known = 0, False
+        for end in self._changes:
+            if start_is_known == is_known:
+                if start + nth < end:
+                    break
+                nth -= end - start
+            start, start_is_known = end, not start_is_known
+        return start + nth

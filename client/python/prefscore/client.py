@@ -125,6 +125,7 @@ class Client(ClientCore):
         truncation_policy: TruncationPolicy = "error",
         max_length: int = 0,
         return_token_logps: bool = False,
+        return_greedy_match: bool = False,
         cache_mode: CacheMode = "read_write",
         cache_policy: bool = False,
         priority: Priority = "default",
@@ -134,13 +135,14 @@ class Client(ClientCore):
 
         prompts: at most `Limits.max_pairs_per_request`.
         models: names of the models to score under. Default: the server's policy and reference.
+        return_greedy_match: whether results tell if greedy decoding would give the completion.
         cache_policy: whether all models use the cache; without it only the server's reference does.
         The other arguments are those of `ScoringOptions`.
         """
         return self._ask(
             unary.score_completions(
-                prompts, models, profile, truncation_policy, max_length, return_token_logps, cache_mode, cache_policy,
-                priority,
+                prompts, models, profile, truncation_policy, max_length, return_token_logps, return_greedy_match,
+                cache_mode, cache_policy, priority,
             ),
             timeout_s,
         )  # fmt: skip
@@ -201,15 +203,23 @@ class Client(ClientCore):
             chunks.check_no_batch_objective(self.objectives(timeout_s=attempts.remaining_s()))
         return columns.evaluate(chunks, protos, ask)
 
-    def analyze(self, pairs: Iterable[Pair | PairLogProbs], options: AnalysisOptions = AnalysisOptions()) -> Report:
+    def analyze(
+        self,
+        pairs: Iterable[Pair | PairLogProbs],
+        options: AnalysisOptions = AnalysisOptions(),
+        *,
+        return_html: bool = True,
+    ) -> Report:
         """One report on any number of pairs: `Pair` is scored on the way, `PairLogProbs` is known already.
+
+        return_html: whether the server draws the page, too, about 1 MB: `Report.html`, and what a notebook shows.
 
         A pair without an id is listed by its position, from 0. `pairs` is read on another thread, a few messages ahead
         of the server; what it raises is raised here. Once it is being read, a report is tried again only where `pairs`
         can be read again, as a list can.
-        Raises InvalidArgument for the first faulty pair, unless `options.skip_faulty_pairs` is set.
+        Raises InvalidArgument for the first faulty pair, by its index, unless `options.skip_faulty_pairs` is set.
         """
-        return self._analyze(pairs, options, lambda call: None)
+        return self._analyze(pairs, options, return_html, lambda call: None)
 
     def objectives(self, *, timeout_s: float | None = None) -> list[ObjectiveInfo]:
         """All objectives that the server knows, with formulas, parameters and sources."""
@@ -253,20 +263,24 @@ class Client(ClientCore):
             self._clock.sleep(attempts.failed(server, failure))
 
     def _analyze(
-        self, pairs: Iterable[Pair | PairLogProbs], options: AnalysisOptions, on_call: Callable[[grpc.Future[Any]], None]
+        self,
+        pairs: Iterable[Pair | PairLogProbs],
+        options: AnalysisOptions,
+        return_html: bool,
+        on_call: Callable[[grpc.Future[Any]], None],
     ) -> Report:
         """on_call: is given each call that is made, to cancel it."""
         check_iterable(pairs, "pairs", "pairs")
         first = analysis.options_to_proto(options)
         attempts = Attempts(self._servers, self._retry, self._clock, timeout_s=None)
 
-        def act(server: Server) -> Report:
+        def ask(server: Server) -> Report:
             limits = self._shake_hands(server, HANDSHAKE_TIMEOUT_S).limits
             if not can_start_over(pairs):
                 attempts.stop_after_this()
-            return self._analyze_at(server, pairs, analysis.Messages(first, limits), on_call)
+            return self._analyze_at(server, pairs, analysis.Messages(first, limits, return_html), on_call)
 
-        return self._attempt(attempts, act)
+        return self._attempt(attempts, ask)
 
     def _analyze_at(
         self,
@@ -282,7 +296,9 @@ class Client(ClientCore):
             try:
                 for pair in pairs:
                     yield from messages.add(pair)
-            except Exception as error:
+            except GeneratorExit:
+                raise
+            except BaseException as error:
                 faults.append(error)
                 is_calling.wait()
                 call.cancel()
@@ -302,7 +318,7 @@ class Client(ClientCore):
         except (grpc.RpcError, grpc.FutureCancelledError) as error:
             if faults:
                 raise faults[0] from None
-            raise from_rpc_error(call, server.address) from error
+            raise messages.with_index(from_rpc_error(call, server.address)) from error
         finally:
             call.cancel()
 

@@ -44,10 +44,12 @@ class Report:
     @property
     def html(self) -> str:
         """The page: one HTML file that needs nothing else, no network, no script; light or dark as the reader's system
-        is. Raises FailedPrecondition where there is none: in a report that was read from JSON."""
+        is. Raises FailedPrecondition where there is none: in a report that was read from JSON, or
+        asked for with return_html=False."""
         if not self._html:
             raise FailedPrecondition(
-                "this report has no page: only what Client.analyze returns has one, of a server that draws pages"
+                "this report has no page: only what Client.analyze returns has one, with return_html=True and of a "
+                "server that draws pages"
             )
         return self._html
 

@@ -78,6 +78,7 @@ def test_the_numbers_are_those_of_the_other_client(demo_client, demo_server, dem
             report = demo_client.analyze(pairs).message
             assert (await client.analyze(pairs)).message == report
             assert (await client.analyze(agenerator(pairs))).message == report
+            assert (await client.analyze(pairs, return_html=False))._repr_html_() is None
             assert await client.objectives() == demo_client.objectives()
             assert await client.models() == demo_client.models()
             assert await client.health() == "serving"

@@ -2,6 +2,7 @@
 """Reports: from pairs and from log-probs, against the command line's, in small messages, and with faults."""
 import json
 import subprocess
+import sys
 
 import grpc
 import pytest
@@ -85,6 +86,35 @@ def test_faulty_pairs_end_the_report_or_are_listed(demo_client):
     assert report.message.num_pairs == 1 and [pair.id for pair in report.message.faulty_pairs] == ["wrong"]
 
 
+KNOWN, BAD_KNOWN = PairLogProbs(KnownLogProbs(-1, -2, -3, -4)), PairLogProbs(KnownLogProbs(-1, 2, -3, -4))
+SCORED, BAD_SCORED = Pair([1], [2], [3]), Pair([10**9], [1], [1])
+
+
+@pytest.mark.parametrize(("good", "bad", "field"), [
+    ([SCORED] * 300, BAD_SCORED, "chosen"), ([KNOWN] * 600, BAD_KNOWN, "logps.policy_rejected_logp"),
+    ([KNOWN] * 300 + [SCORED] * 300, BAD_SCORED, "chosen"),
+    ([SCORED, KNOWN, SCORED, SCORED, KNOWN, SCORED, SCORED], BAD_KNOWN, "logps.policy_rejected_logp"),
+    ([KNOWN, KNOWN, SCORED], BAD_KNOWN, "logps.policy_rejected_logp"),
+    ([SCORED, KNOWN, SCORED, KNOWN, KNOWN], BAD_SCORED, "chosen"), ([], BAD_KNOWN, "logps.policy_rejected_logp"),
+])  # fmt: skip
+def test_a_faulty_pair_is_named_by_its_index(demo_client, good, bad, field):
+    """Whatever message it goes in: 256 pairs fit into one."""
+    with pytest.raises(prefscore.InvalidArgument) as caught:
+        demo_client.analyze([*good, bad, SCORED, KNOWN])
+    [violation] = caught.value.field_violations
+    place = f"pairs[{len(good)}].{field}"
+    assert violation.field.startswith(place)
+    assert violation.description.startswith(place) and caught.value.message.startswith(place)
+
+
+def test_the_page_is_drawn_unless_nobody_wants_it(demo_client):
+    drawn, plain = demo_client.analyze([KNOWN]), demo_client.analyze([KNOWN], return_html=False)
+    assert drawn.message == plain.message and drawn.html.startswith("<!DOCTYPE html>")
+    assert plain._repr_html_() is None
+    with pytest.raises(prefscore.FailedPrecondition, match="has no page: .* return_html=True"):
+        plain.html  # noqa: B018
+
+
 def test_messages_stay_below_the_servers_limits():
     pairs = [Pair("c" * 1000, "r", "p")] * 40
     known = [PairLogProbs(KnownLogProbs(-1, -2))] * 25
@@ -105,6 +135,8 @@ def test_what_reading_the_pairs_raises_is_raised(fake_client):
 
     with pytest.raises(OSError, match="the disk is gone"):
         fake_client.analyze(pairs())
+    with pytest.raises(SystemExit):
+        fake_client.analyze(sys.exit() for _ in range(1))
     with pytest.raises(prefscore.InvalidArgument, match=r"pairs\[1\]: must be a Pair or PairLogProbs, not dict"):
         fake_client.analyze([Pair("a", "b", "p"), {"chosen": "a"}])
     with pytest.raises(prefscore.InvalidArgument, match="pairs: must be an iterable of pairs, not int"):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from datasets import DatasetDict
 from transformers import AutoModelForCausalLM
 
 import prefscore
@@ -92,17 +93,44 @@ def test_the_reference_is_asked_once_and_the_objective_is_the_trainers(make_trai
     trainer = make_trainer(stories_server.address, max_steps=1, beta=0.3, trainer={"objective": "hypo:gamma=0.05"})
     callback = LearningCellsCallback(trainer, dataset.select(range(5)))
     trainer.train()
-    first = callback.report().message
+    report = callback.report()
+    assert report._repr_html_() is None  # no page that nobody looks at
+    first = report.message
     assert first.slices[0].objectives[0].label == "hypo:beta=0.3,gamma=0.05"
     trainer.reference.score = None
     assert callback.report().message == first
 
 
-@pytest.mark.parametrize("arguments, message", [
-    ({"every_steps": 0}, "every_steps is 0"), ({}, "dataset must be a datasets.Dataset"),
+def test_once_per_step_whatever_the_number_of_evaluation_sets(make_trainer, stories_server, dataset):
+    halves = {"first": dataset.select(range(5)), "second": dataset.select(range(5, 9))}
+    trainer = make_trainer(
+        stories_server.address, max_steps=4, eval_strategy="steps", eval_steps=2, trainer={"eval_dataset": halves}
+    )
+    trainer.add_callback(LearningCellsCallback(trainer, dataset.select(range(6))))
+    trainer.train()
+    trainer.evaluate(dataset.select(range(5)))
+    assert [entry["step"] for entry in trainer.state.log_history if "cells/num_pairs" in entry] == [2, 4, 4]
+
+
+def test_a_report_that_fails_leaves_the_model_in_training(make_trainer, stories_server, dataset):
+    trainer = make_trainer(stories_server.address, max_steps=1)
+    trainer.train()
+    callback = LearningCellsCallback(trainer, dataset.select(range(5)))
+    trainer.model.train()
+    trainer.reference.score = None
+    with pytest.raises(TypeError):
+        callback.report()
+    assert trainer.model.training
+
+
+@pytest.mark.parametrize("arguments, trainer, message", [
+    ({"every_steps": 0}, {}, "every_steps is 0"),
+    ({}, {}, "dataset is not given, and the trainer's eval_dataset is of type NoneType"),
+    ({"dataset": ["a pair"]}, {}, "dataset is of type list; give a datasets.Dataset"),
+    ({}, {"eval_dataset": DatasetDict()}, "eval_dataset is of type dict"),
 ])  # fmt: skip
-def test_wrong_arguments(arguments, message, make_trainer, fake_server):
-    trainer = make_trainer(fake_server.address)
+def test_wrong_arguments(arguments, trainer, message, make_trainer, fake_server):
+    trainer = make_trainer(fake_server.address, trainer=trainer)
     with pytest.raises(prefscore.InvalidArgument, match=message):
         LearningCellsCallback(trainer, **arguments)
 

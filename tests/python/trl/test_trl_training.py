@@ -7,6 +7,7 @@ import threading
 
 import pytest
 import torch
+from datasets import Dataset
 from trl_runs import AtStep, FirstGradients, losses
 
 import prefscore
@@ -198,6 +199,30 @@ def test_columns_of_score_dataset_are_used(make_trainer, stories_server, dataset
         make_trainer(
             stories_server.address, precompute_ref_log_probs=True, max_length=30, trainer={"train_dataset": scored}
         )
+
+
+def test_columns_with_rows_that_were_not_scored_are_refused(make_trainer, stories_server, dataset):
+    """However far down."""
+    columns = {"ref_chosen_logps": [-1.0] * 95 + [None], "ref_rejected_logps": [-1.0] * 96}
+    rows = Dataset.from_dict(dataset.to_dict() | columns)
+    with pytest.raises(prefscore.InvalidArgument, match="train dataset has no ref_chosen_logps in row 95, and in 1 of 96"):
+        make_trainer(stories_server.address, precompute_ref_log_probs=True, trainer={"train_dataset": rows})
+
+
+@pytest.mark.parametrize("logp, args", [(-1.0, {}), (-1.0, {"remove_unused_columns": False}), (None, {})], ids=str)
+def test_columns_of_another_reference_are_passed_over(logp, args, make_trainer, stories_server, dataset, tmp_path):
+    """Where nothing is precomputed: at first, in evaluation, and in a run that is resumed in the middle of an epoch."""
+    others = {"ref_chosen_logps": [logp] * 96, "ref_rejected_logps": [-1000.0] * 96}
+    rows = Dataset.from_dict(dataset.to_dict() | others)
+    data = {"train_dataset": rows, "eval_dataset": rows.select(range(6))}
+    whole = make_trainer(stories_server.address, save_strategy="steps", save_steps=5, trainer=data, **args)
+    whole.train()
+    plain = make_trainer(stories_server.address, trainer={"eval_dataset": dataset.select(range(6))})
+    plain.train()
+    resumed = make_trainer(stories_server.address, trainer=data, **args)
+    resumed.train(resume_from_checkpoint=str(tmp_path / "run/checkpoint-5"))
+    assert losses(whole) == losses(plain) and losses(resumed)[5:] == losses(plain)[5:]
+    assert whole.evaluate()["eval_loss"] == plain.evaluate()["eval_loss"]
 
 
 def test_evaluate_of_another_dataset(make_trainer, stories_server, dataset):

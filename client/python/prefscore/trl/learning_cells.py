@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
+from datasets import Dataset
 from torch.utils.data import DataLoader
 from transformers import TrainerCallback
 from trl import DPOTrainer
@@ -46,9 +47,12 @@ class LearningCellsCallback(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         if every_steps is not None and every_steps < 1:
             raise InvalidArgument(f"LearningCellsCallback: every_steps is {every_steps}; it must be at least 1")
+        told = "dataset" if dataset is not None else "dataset is not given, and the trainer's eval_dataset"
         dataset = trainer.eval_dataset if dataset is None else dataset
-        if dataset is None or not hasattr(dataset, "column_names") or not hasattr(dataset, "__len__"):
-            raise InvalidArgument("LearningCellsCallback: dataset must be a datasets.Dataset; the trainer has none")
+        if not isinstance(dataset, Dataset):
+            raise InvalidArgument(
+                f"LearningCellsCallback: {told} is of type {type(dataset).__name__}; give a datasets.Dataset"
+            )
         reference = getattr(trainer, "reference", None) if reference is None else reference
         if reference is None:
             raise InvalidArgument("LearningCellsCallback: the trainer's reference is local; give reference=")
@@ -60,6 +64,7 @@ class LearningCellsCallback(TrainerCallback):  # type: ignore[misc]
             scoring=ScoringOptions(objectives=[objective]), sweep=SweepGrid(), skip_faulty_pairs=True
         )
         self._every_steps = every_steps
+        self._reported_step: int | None = None
         prepared = trainer._prepare_dataset(dataset, trainer.processing_class, trainer.args, "learning cells")
         prepared = prepared.select_columns(["prompt_ids", "chosen_ids", "rejected_ids"])
         batch_size = trainer.args.per_device_eval_batch_size
@@ -69,7 +74,9 @@ class LearningCellsCallback(TrainerCallback):  # type: ignore[misc]
         self._reference_logps: list[torch.Tensor] = []  # of each batch of this process, [2 num_pairs]
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if self._every_steps is None:
+        # Of several evaluation data sets each is evaluated, one after the other: once is enough.
+        if self._every_steps is None and not (self._trainer.is_in_train and state.global_step == self._reported_step):
+            self._reported_step = state.global_step
             self._log()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -77,7 +84,7 @@ class LearningCellsCallback(TrainerCallback):  # type: ignore[misc]
             self._log()
 
     def report(self) -> Report | None:
-        """The report under the policy as it is now; None but in the first process."""
+        """The report under the policy as it is now, without a page; None but in the first process."""
         rows = torch.cat(list(self._rows())).tolist()
         if not self._trainer.accelerator.is_main_process:
             return None
@@ -88,7 +95,8 @@ class LearningCellsCallback(TrainerCallback):  # type: ignore[misc]
             )
             for row in rows
         ]  # fmt: skip
-        return self._reference.patiently(lambda: self._reference.client.analyze(pairs, self._options))
+        client = self._reference.client
+        return self._reference.patiently(lambda: client.analyze(pairs, self._options, return_html=False))
 
     def _log(self) -> None:
         report = self.report()
@@ -102,16 +110,18 @@ class LearningCellsCallback(TrainerCallback):  # type: ignore[misc]
         model = self._trainer.model_wrapped
         was_training = model.training
         model.eval()
-        for idx, batch in enumerate(self._loader):
-            if idx == len(self._reference_logps):
-                self._reference_logps.append(torch.from_numpy(self._reference.score(batch)))
-            with torch.no_grad(), accelerator.autocast():
-                policy = _policy_logps(model, batch)
-            counts = batch["completion_mask"].sum(dim=1)
-            columns = [column for values in (policy, self._reference_logps[idx], counts)
-                       for column in values.to(policy.device, torch.float64).chunk(2)]  # fmt: skip
-            yield accelerator.gather_for_metrics(torch.stack(columns, dim=1)).cpu()
-        model.train(was_training)
+        try:
+            for idx, batch in enumerate(self._loader):
+                if idx == len(self._reference_logps):
+                    self._reference_logps.append(torch.from_numpy(self._reference.score(batch)))
+                with torch.no_grad(), accelerator.autocast():
+                    policy = _policy_logps(model, batch)
+                counts = batch["completion_mask"].sum(dim=1)
+                columns = [column for values in (policy, self._reference_logps[idx], counts)
+                           for column in values.to(policy.device, torch.float64).chunk(2)]  # fmt: skip
+                yield accelerator.gather_for_metrics(torch.stack(columns, dim=1)).cpu()
+        finally:
+            model.train(was_training)
 
 
 def _policy_logps(model: Any, batch: Mapping[str, Any]) -> torch.Tensor:

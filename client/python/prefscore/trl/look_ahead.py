@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -21,6 +21,17 @@ from .batches import Float64s
 Ask = Callable[[Mapping[str, Any], threading.Event], "Future[Float64s]"]
 
 CHOSEN_COLUMN, REJECTED_COLUMN = "ref_chosen_logps", "ref_rejected_logps"  # TRL's names
+
+
+class WithoutLogps:
+    """A collator that passes over the log-probs which a data set brings: any model may have made them."""
+
+    def __init__(self, collate: Callable[[list[dict[str, Any]]], Any]) -> None:
+        self._collate = collate
+
+    def __call__(self, examples: Sequence[Mapping[str, Any]]) -> Any:
+        columns = (CHOSEN_COLUMN, REJECTED_COLUMN)
+        return self._collate([{k: v for k, v in example.items() if k not in columns} for example in examples])
 
 
 class LookAheadLoader:

@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from itertools import chain
 from typing import Any
 
+import numpy as np
 import torch
 import transformers
 from trl import DPOConfig, DPOTrainer
@@ -17,7 +18,7 @@ from ..errors import InvalidArgument
 from ..types import Objective, WeightedSum
 from .batches import Float64s
 from .formulas import PairTensors
-from .look_ahead import CHOSEN_COLUMN, REJECTED_COLUMN, LookAheadLoader, look_ahead, with_logps
+from .look_ahead import CHOSEN_COLUMN, REJECTED_COLUMN, LookAheadLoader, WithoutLogps, look_ahead, with_logps
 from .objectives import TorchObjective
 from .reference import ReferenceOptions, RemoteReference
 from .run_record import RunRecord, check_checkpoint
@@ -50,7 +51,8 @@ class RemoteReferenceDPOTrainer(DPOTrainer):  # type: ignore[misc]
         Its beta, where it names none, is args.beta.
 
     With args.precompute_ref_log_probs the server is asked for all log-probs once, before training; otherwise for each
-    batch, ahead of its step, and `reference/wait_s` in the log tells how long a batch had to be waited for, seconds.
+    batch, ahead of its step, whatever log-probs the data set has, and `reference/wait_s` in the log tells how long a
+    batch had to be waited for, seconds.
     A server that is gone delays the run, one that has another reference ends it.
 
     Raises InvalidArgument for arguments that exclude each other, TokenizerMismatch where the reference's vocabulary is
@@ -80,6 +82,8 @@ class RemoteReferenceDPOTrainer(DPOTrainer):  # type: ignore[misc]
         self._epoch: tuple[Any, Iterator[Any]] = (None, iter(()))
         super().__init__(model=model, ref_model=NoLocalReference(), args=args, **kwargs)
         self.precompute_ref_logps = True  # the log-probs are in the batch
+        if not self._precomputes:
+            self.data_collator = WithoutLogps(self.data_collator)
         if self._objective is not None:
             self.beta, gamma = self._objective.beta, self._objective.gamma
         self.gamma = self.beta if gamma is None else gamma
@@ -146,7 +150,15 @@ class RemoteReferenceDPOTrainer(DPOTrainer):  # type: ignore[misc]
         return super()._precompute_ref_logps(dataset, name, batch_size)
 
     def _check_columns(self, dataset: Any, name: str) -> None:
-        """Raises InvalidArgument where the first rows' log-probs are not the reference's."""
+        """Raises InvalidArgument where a row has no log-probs, or those of the first rows are not the reference's."""
+        columns = dataset.select_columns([CHOSEN_COLUMN, REJECTED_COLUMN]).with_format("numpy")[:]
+        for column, logps in columns.items():
+            if (without := np.flatnonzero(~np.isfinite(np.asarray(logps, np.float64)))).size:
+                raise InvalidArgument(
+                    f"the {name} dataset has no {column} in row {without[0]}, and in {without.size} of {len(dataset)} "
+                    "rows: such a row could not be scored. Leave these rows out (Dataset.filter), or drop the columns "
+                    "to have them made"
+                )
         batch = self.data_collator([dataset[idx] for idx in range(min(len(dataset), _PRECOMPUTE_BATCH_SIZE))])
         scored = with_logps(batch, self.reference.score(batch, self.ld_alpha))
         for column in (CHOSEN_COLUMN, REJECTED_COLUMN):
