@@ -260,6 +260,9 @@ CLI::App* AddCompletions(CLI::App& app, CompletionsOptions& options) {
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   AddScoringFlags(*completions, options.request);
+  completions->add_flag_callback(
+      "--greedy-match", [&] { options.request.set_return_greedy_match(true); },
+      "Tell whether each completion is what greedy decoding gives");
   return completions;
 }
 

@@ -12,7 +12,7 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "keys hold numbers as they are in memory");
 
-constexpr std::string_view kTag = "prefscore log-probs 1\n";
+constexpr std::string_view kTag = "prefscore log-probs 2\n";
 
 void Append(std::string& out, std::string_view bytes) {
   const std::uint64_t size = bytes.size();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//   version (1 byte) | log-probs (8 bytes each, IEEE 754, little endian) | checksum (16 bytes)
-// The checksum is the first half of SHA-256(key | version | log-probs): bytes that belong to another key do not verify.
+//   version (1 byte) | greedy match (1 byte, 0 or 1) | log-probs (8 bytes each, IEEE 754, little endian) |
+//   checksum (16 bytes)
+// The checksum is the first half of SHA-256(key | all before it): bytes that belong to another key do not verify.
 #include "server/cache/cache_value.h"
 
 #include <bit>
@@ -11,7 +12,8 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "values hold numbers as they are in memory");
 
-constexpr char kVersion = 1;
+constexpr char kVersion = 2;
+constexpr std::size_t kHeaderBytes = 2;
 constexpr std::size_t kChecksumBytes = 16;
 
 std::string ChecksumOf(const CacheKey& key, std::string_view body) {
@@ -23,22 +25,24 @@ std::string ChecksumOf(const CacheKey& key, std::string_view body) {
 
 }  // namespace
 
-std::string EncodeLogProbs(const CacheKey& key, const std::vector<double>& token_logps) {
+std::string EncodeLogProbs(const CacheKey& key, const CompletionLogProbs& logps) {
   std::string bytes(1, kVersion);
-  bytes.append(reinterpret_cast<const char*>(token_logps.data()), token_logps.size() * sizeof(double));
+  bytes.push_back(logps.is_greedy_match ? 1 : 0);
+  bytes.append(reinterpret_cast<const char*>(logps.token_logps.data()), logps.token_logps.size() * sizeof(double));
   bytes.append(ChecksumOf(key, bytes));
   return bytes;
 }
 
-std::optional<std::vector<double>> DecodeLogProbs(const CacheKey& key, std::string_view bytes) {
-  if (bytes.size() < 1 + kChecksumBytes || bytes[0] != kVersion) return std::nullopt;
+std::optional<CompletionLogProbs> DecodeLogProbs(const CacheKey& key, std::string_view bytes) {
+  if (bytes.size() < kHeaderBytes + kChecksumBytes || bytes[0] != kVersion) return std::nullopt;
   const std::string_view body = bytes.substr(0, bytes.size() - kChecksumBytes);
-  const std::size_t num_logp_bytes = body.size() - 1;
+  const std::size_t num_logp_bytes = body.size() - kHeaderBytes;
   if (num_logp_bytes % sizeof(double) != 0) return std::nullopt;
   if (bytes.substr(body.size()) != ChecksumOf(key, body)) return std::nullopt;
-  std::vector<double> token_logps(num_logp_bytes / sizeof(double));
-  std::memcpy(token_logps.data(), body.data() + 1, num_logp_bytes);
-  return token_logps;
+  CompletionLogProbs logps{.token_logps = std::vector<double>(num_logp_bytes / sizeof(double)),
+                           .is_greedy_match = body[1] != 0};
+  std::memcpy(logps.token_logps.data(), body.data() + kHeaderBytes, num_logp_bytes);
+  return logps;
 }
 
 }  // namespace prefscore

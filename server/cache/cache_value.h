@@ -5,15 +5,15 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "server/cache/cache_key.h"
+#include "server/util/completion_log_probs.h"
 
 namespace prefscore {
 
-std::string EncodeLogProbs(const CacheKey& key, const std::vector<double>& token_logps);
+std::string EncodeLogProbs(const CacheKey& key, const CompletionLogProbs& logps);
 
 // Nothing where the bytes are not what EncodeLogProbs made for this key: damaged, of another key or another version.
-std::optional<std::vector<double>> DecodeLogProbs(const CacheKey& key, std::string_view bytes);
+std::optional<CompletionLogProbs> DecodeLogProbs(const CacheKey& key, std::string_view bytes);
 
 }  // namespace prefscore

@@ -41,7 +41,7 @@ LogProbCache::~LogProbCache() {
   writer_.join();
 }
 
-std::vector<std::optional<std::vector<double>>> LogProbCache::Lookup(std::span<const CacheKey> keys) {
+std::vector<std::optional<CompletionLogProbs>> LogProbCache::Lookup(std::span<const CacheKey> keys) {
   std::vector<std::optional<std::string>> bytes(keys.size());
   std::vector<CacheKey> on_disk;
   std::vector<std::size_t> on_disk_index;
@@ -70,13 +70,13 @@ std::vector<std::optional<std::vector<double>>> LogProbCache::Lookup(std::span<c
     bytes[on_disk_index[idx]] = std::move(found[idx].bytes);
   }
 
-  std::vector<std::optional<std::vector<double>>> token_logps(keys.size());
+  std::vector<std::optional<CompletionLogProbs>> logps(keys.size());
   std::int64_t num_hits = 0;
   std::int64_t num_bytes = 0;
   for (std::size_t idx = 0; idx < keys.size(); ++idx) {
     if (!bytes[idx].has_value()) continue;
-    token_logps[idx] = DecodeLogProbs(keys[idx], *bytes[idx]);
-    if (token_logps[idx].has_value()) {
+    logps[idx] = DecodeLogProbs(keys[idx], *bytes[idx]);
+    if (logps[idx].has_value()) {
       ++num_hits;
       num_bytes += static_cast<std::int64_t>(bytes[idx]->size());
     } else {
@@ -85,7 +85,7 @@ std::vector<std::optional<std::vector<double>>> LogProbCache::Lookup(std::span<c
   }
   observer_.on_lookup(num_hits, static_cast<std::int64_t>(keys.size()) - num_hits - num_late, num_bytes);
   if (num_late > 0) observer_.on_late(num_late);
-  return token_logps;
+  return logps;
 }
 
 // On a thread that may wait for the disk, which the caller's must not.
@@ -115,8 +115,8 @@ std::vector<DiskStore::Found> LogProbCache::ReadStore(std::vector<CacheKey> keys
   return late;
 }
 
-void LogProbCache::Store(const CacheKey& key, const std::vector<double>& token_logps) {
-  std::string bytes = EncodeLogProbs(key, token_logps);
+void LogProbCache::Store(const CacheKey& key, const CompletionLogProbs& logps) {
+  std::string bytes = EncodeLogProbs(key, logps);
   {
     absl::MutexLock lock(&mutex_);
     if (pending_bytes_ + PendingBytes(bytes) <= options_.max_pending_bytes) {

@@ -24,6 +24,7 @@
 #include "absl/time/time.h"
 #include "server/cache/cache_key.h"
 #include "server/cache/disk_store.h"
+#include "server/util/completion_log_probs.h"
 #include "server/util/worker_pool.h"
 
 namespace prefscore {
@@ -74,10 +75,10 @@ class LogProbCache {
   ~LogProbCache();
 
   // [keys]; nothing where the cache does not have it.
-  std::vector<std::optional<std::vector<double>>> Lookup(std::span<const CacheKey> keys);
+  std::vector<std::optional<CompletionLogProbs>> Lookup(std::span<const CacheKey> keys);
 
   // Keeps the log-probs, all finite, and returns at once. Replaces what was stored under the key.
-  void Store(const CacheKey& key, const std::vector<double>& token_logps);
+  void Store(const CacheKey& key, const CompletionLogProbs& logps);
 
   // Until everything stored so far is written or dropped.
   void Flush();

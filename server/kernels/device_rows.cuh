@@ -126,6 +126,18 @@ __device__ __forceinline__ float BlockMaximum(float value, float* scratch) {
   return maximum;
 }
 
+__device__ __forceinline__ std::int32_t BlockMinimum(std::int32_t value, std::int32_t* scratch) {
+#pragma unroll
+  for (int distance = kWarpLanes / 2; distance > 0; distance /= 2) {
+    value = min(value, __shfl_xor_sync(kAllLanes, value, distance));
+  }
+  if (threadIdx.x % kWarpLanes == 0) scratch[threadIdx.x / kWarpLanes] = value;
+  __syncthreads();
+  std::int32_t minimum = scratch[0];
+  for (unsigned warp = 1; warp < blockDim.x / kWarpLanes; ++warp) minimum = min(minimum, scratch[warp]);
+  return minimum;
+}
+
 constexpr std::int64_t CeilDivide(std::int64_t value, std::int64_t by) { return (value + by - 1) / by; }
 
 // What a launch asks for beyond a kernel's own shared memory; the kernel casts it. Aligned for any Pack.

@@ -18,12 +18,17 @@ void HeadTile(const kernels::HeadTileArgs& args) {
         values[i] = kernels::Capped(args.softcap, logits[step + i]);
         maximum = std::fmax(maximum, values[i]);
       }
+      std::int32_t argmax = total.argmax;
+      if (maximum > total.maximum) {
+        const auto first = std::find(values.begin(), values.end(), maximum) - values.begin();
+        argmax = static_cast<std::int32_t>(args.first_column + step + first);
+      }
       const float reference = kernels::ReferenceOf(maximum);
       std::vector<float> lanes(kernels::kLogitLanes, 0.0f);
       for (std::int64_t i = 0; i < size; ++i) {
         lanes[i / kernels::kQuad % kernels::kLogitLanes] += kernels::Exp(values[i] - reference);
       }
-      total = kernels::Extended(total, maximum, SumLanes(std::vector<double>(lanes.begin(), lanes.end())));
+      total = kernels::Extended(total, maximum, argmax, SumLanes(std::vector<double>(lanes.begin(), lanes.end())));
     }
     args.sums[row] = total;
   }
@@ -34,9 +39,9 @@ void HeadTile(const kernels::HeadTileArgs& args) {
   }
 }
 
-void FinishLogProbs(const kernels::FinishLogProbsArgs& args) {
+void FinishTargets(const kernels::FinishTargetsArgs& args) {
   for (std::int64_t i = 0; i < args.num_targets; ++i) {
-    args.log_probs[i] = kernels::LogProb(args.target_logits[i], args.sums[args.target_rows[i]]);
+    args.scores[i] = kernels::ScoreOf(args.target_tokens[i], args.target_logits[i], args.sums[args.target_rows[i]]);
   }
 }
 

@@ -140,6 +140,13 @@ struct SegmentAttentionArgs {
 struct PartialSum {
   double sum = 0.0;
   float maximum = 0.0f;
+  std::int32_t argmax = -1;  // the lowest vocabulary index whose logit is the maximum; -1: none is above -infinity
+};
+
+// What a row of logits says of one token.
+struct TargetScore {
+  double log_prob = 0.0;   // nats
+  bool is_argmax = false;  // its logit is the row's largest, and no lower vocabulary index has the same
 };
 
 // Takes one tile of logits, num_columns of the vocabulary for all rows, into partial sums and targets' logits. Tiles
@@ -160,13 +167,14 @@ struct HeadTileArgs {
   float* target_logits = nullptr;  // [num_targets]
 };
 
-// log_probs[t] = target_logits[t] - (maximum + log(sum)) of target_rows[t], in double.
-struct FinishLogProbsArgs {
+// log_prob of t = target_logits[t] - (maximum + log(sum)) of target_rows[t], in double.
+struct FinishTargetsArgs {
   const PartialSum* sums = nullptr;
-  const float* target_logits = nullptr;       // [num_targets]
-  const std::int32_t* target_rows = nullptr;  // [num_targets]
+  const float* target_logits = nullptr;         // [num_targets]
+  const std::int32_t* target_rows = nullptr;    // [num_targets]
+  const std::int32_t* target_tokens = nullptr;  // [num_targets]
   std::int64_t num_targets = 0;
-  double* log_probs = nullptr;  // [num_targets]
+  TargetScore* scores = nullptr;  // [num_targets]
 };
 
 // out = round(source), values cast between the types and transposed where strides ask for it: weights at load.
@@ -194,7 +202,7 @@ struct CastMatrixArgs {
   DECLARE(Activate)                \
   DECLARE(SegmentAttention)        \
   DECLARE(HeadTile)                \
-  DECLARE(FinishLogProbs)          \
+  DECLARE(FinishTargets)           \
   DECLARE(CastMatrix)
 
 #define PREFSCORE_DECLARE_KERNEL(Name) void Name(const kernels::Name##Args& args);

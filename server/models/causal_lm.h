@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "server/util/completion_log_probs.h"
 #include "server/util/token.h"
 
 namespace prefscore {
@@ -28,9 +29,8 @@ struct PromptGroup {
   }
 };
 
-// log p(token | everything before it), nats, for each token of each completion of one group.
-// [num_completions][num_completion_tokens]
-using GroupTokenLogProbs = std::vector<std::vector<double>>;
+// Of one group. [num_completions]
+using GroupTokenLogProbs = std::vector<CompletionLogProbs>;
 
 struct ModelInfo {
   std::string architecture;   // model_type of config.json

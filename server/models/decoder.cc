@@ -82,8 +82,7 @@ class Decoder : public CausalLm {
       hidden = layers_[i].Forward(batch, ropes.Of(config_.layers[i].rope), is_last, pool_, std::move(hidden));
     }
     const GemmInput final_hidden = Normalize(final_norm_, hidden, precision_, pool_);
-    const std::vector<double> log_probs = head_.TargetLogProbs(final_hidden, batch.targets, pool_);
-    return UnpackTargets(batch, groups, log_probs);
+    return UnpackTargets(batch, groups, head_.ScoreTargets(final_hidden, batch.targets, pool_));
   }
 
   // Of every kind that occurs; those of one architecture's layers are alike.

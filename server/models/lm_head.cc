@@ -21,24 +21,31 @@ constexpr std::int64_t kMaxChunks = 64;
 struct PartialSum {
   double sum = 0.0;
   float maximum = -std::numeric_limits<float>::infinity();
+  std::int32_t panel = -1;  // the first that has the maximum; -1: there is none above -infinity
 };
 
-double LogSumExp(const Matrix<PartialSum>& partial, std::int64_t row) {
+struct RowTotal {
+  double log_sum_exp = 0.0;
+  std::int32_t panel = -1;
+};
+
+RowTotal Combine(const Matrix<PartialSum>& partial, std::int64_t row) {
   PartialSum total = partial.row(0)[row];
   for (std::int64_t chunk = 1; chunk < partial.num_rows(); ++chunk) {
     const PartialSum& next = partial.row(chunk)[row];
+    if (next.maximum > total.maximum) total.panel = next.panel;
     const float maximum = std::max(total.maximum, next.maximum);
     total.sum = total.sum * std::exp(static_cast<double>(total.maximum) - maximum) +
                 next.sum * std::exp(static_cast<double>(next.maximum) - maximum);
     total.maximum = maximum;
   }
-  return total.maximum + std::log(total.sum);
+  return {.log_sum_exp = total.maximum + std::log(total.sum), .panel = total.panel};
 }
 
 }  // namespace
 
-std::vector<double> LmHead::TargetLogProbs(const GemmInput& hidden, std::span<const HeadTarget> targets,
-                                           const ThreadPool& pool) const {
+std::vector<kernels::TargetScore> LmHead::ScoreTargets(const GemmInput& hidden, std::span<const HeadTarget> targets,
+                                                       const ThreadPool& pool) const {
   const RowOps& ops = GetRowOps();
   const std::int64_t num_rows = hidden.num_rows();
   const std::int64_t num_blocks = NumRowBlocks(num_rows);
@@ -52,7 +59,9 @@ std::vector<double> LmHead::TargetLogProbs(const GemmInput& hidden, std::span<co
   };
   std::sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) { return tile_key(a) < tile_key(b); });
 
-  std::vector<float> target_logits(targets.size());
+  // Until the sums are known: log_prob is the logit, is_argmax whether the token is the first of its panel's largest and
+  // the panel the first of its chunk's so far.
+  std::vector<kernels::TargetScore> scores(targets.size());
   Matrix<PartialSum> partial(num_chunks, num_rows);
   pool.ParallelFor(num_chunks, [&](std::int64_t chunk) {
     const std::int64_t first_panel = linear_.num_panels() * chunk / num_chunks;
@@ -68,23 +77,31 @@ std::vector<double> LmHead::TargetLogProbs(const GemmInput& hidden, std::span<co
         for (std::int64_t i = 0; i < rows.count; ++i) {
           if (softcap_ > 0.0f) ops.softcap(softcap_, tile.row(i), linear_.panel_columns(panel));
           PartialSum& row = partial.row(chunk)[rows.first + i];
+          const float maximum_before = row.maximum;
           ops.accumulate_exp(tile.row(i), linear_.panel_columns(panel), &row.maximum, &row.sum);
+          if (row.maximum > maximum_before) row.panel = static_cast<std::int32_t>(panel);
         }
         for (; target != order.end() && tile_key(*target) < std::pair(panel, rows.first + rows.count); ++target) {
           const HeadTarget& wanted = targets[*target];
-          target_logits[*target] = tile.row(wanted.head_row - rows.first)[wanted.token % kPanel];
+          const PartialSum& row = partial.row(chunk)[wanted.head_row];
+          const float* logits = tile.row(wanted.head_row - rows.first);
+          const float* logit = logits + wanted.token % kPanel;
+          scores[*target] = {.log_prob = *logit,
+                             .is_argmax = row.panel == panel && *logit == row.maximum &&
+                                          std::find(logits, logit, row.maximum) == logit};
         }
       }
     }
   });
 
-  std::vector<double> log_sums(num_rows);
-  for (std::int64_t row = 0; row < num_rows; ++row) log_sums[row] = LogSumExp(partial, row);
-  std::vector<double> log_probs(targets.size());
+  std::vector<RowTotal> totals(num_rows);
+  for (std::int64_t row = 0; row < num_rows; ++row) totals[row] = Combine(partial, row);
   for (std::size_t i = 0; i < targets.size(); ++i) {
-    log_probs[i] = static_cast<double>(target_logits[i]) - log_sums[targets[i].head_row];
+    const RowTotal& total = totals[targets[i].head_row];
+    scores[i].log_prob -= total.log_sum_exp;
+    scores[i].is_argmax = scores[i].is_argmax && targets[i].token / kPanel == total.panel;
   }
-  return log_probs;
+  return scores;
 }
 
 }  // namespace prefscore

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// From final hidden states to log-probabilities of chosen tokens, without ever holding a row of logits.
+// From final hidden states to what their logits say of chosen tokens, without ever holding a row of logits.
 #pragma once
 
 #include <cstdint>
@@ -20,10 +20,11 @@ class LmHead {
   LmHead(const LinearView& view, double logit_softcap, Precision precision, const ThreadPool& pool)
       : linear_(std::span(&view, 1), precision, pool), softcap_(static_cast<float>(logit_softcap)) {}
 
-  // log softmax(logits of the target's row)[target's token], nats, for every target. Logits are fp32, their log-sum-exp
-  // a double. Scratch is proportional to the number of rows, whatever the vocabulary.
-  std::vector<double> TargetLogProbs(const GemmInput& hidden, std::span<const HeadTarget> targets,
-                                     const ThreadPool& pool) const;
+  // log softmax(logits of the target's row)[target's token], nats, and whether the token is the row's argmax, for every
+  // target. Logits are fp32, their log-sum-exp a double. Scratch is proportional to the number of rows, whatever the
+  // vocabulary.
+  std::vector<kernels::TargetScore> ScoreTargets(const GemmInput& hidden, std::span<const HeadTarget> targets,
+                                                 const ThreadPool& pool) const;
 
   const PackedLinear& linear() const { return linear_; }
 

@@ -86,12 +86,15 @@ PackedBatch PackGroups(std::span<const PromptGroup* const> groups, std::span<con
 }
 
 std::vector<GroupTokenLogProbs> UnpackTargets(const PackedBatch& batch, std::span<const PromptGroup* const> groups,
-                                              std::span<const double> values) {
+                                              std::span<const kernels::TargetScore> scores) {
   std::vector<GroupTokenLogProbs> results(groups.size());
   for (std::size_t g = 0; g < groups.size(); ++g) {
     for (std::size_t c = 0; c < groups[g]->completions.size(); ++c) {
-      const auto tokens = values.subspan(batch.first_targets[g][c], groups[g]->completions[c].size());
-      results[g].emplace_back(tokens.begin(), tokens.end());
+      CompletionLogProbs& result = results[g].emplace_back(CompletionLogProbs{.token_logps = {}, .is_greedy_match = true});
+      for (const auto& token : scores.subspan(batch.first_targets[g][c], groups[g]->completions[c].size())) {
+        result.token_logps.push_back(token.log_prob);
+        result.is_greedy_match = result.is_greedy_match && token.is_argmax;
+      }
     }
   }
   return results;

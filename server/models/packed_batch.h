@@ -10,6 +10,7 @@
 #include <span>
 #include <vector>
 
+#include "server/kernels/kernels.h"
 #include "server/models/causal_lm.h"
 #include "server/models/decoder_config.h"
 
@@ -56,8 +57,8 @@ struct PackedBatch {
 
 PackedBatch PackGroups(std::span<const PromptGroup* const> groups, std::span<const RopeConfig> ropes);
 
-// Cuts one value per target into groups, completions and tokens.
+// Cuts one score per target into groups, completions and tokens.
 std::vector<GroupTokenLogProbs> UnpackTargets(const PackedBatch& batch, std::span<const PromptGroup* const> groups,
-                                              std::span<const double> values);
+                                              std::span<const kernels::TargetScore> scores);
 
 }  // namespace prefscore

@@ -124,6 +124,7 @@ void CompletionsToProto(const GroupOutcome& outcome, const CompletionOptions& op
       logp.set_logp(score.logp);
       logp.set_from_cache(score.is_from_cache);
       if (detail.with_token_logps) AppendFloats(score.token_logps, *logp.mutable_token_logps());
+      if (detail.with_greedy_match) logp.set_is_greedy_match(score.is_greedy_match);
     }
   }
 }

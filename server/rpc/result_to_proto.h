@@ -12,7 +12,8 @@ namespace prefscore {
 
 struct ResultDetail {
   bool with_token_logps = false;
-  bool with_token_ids = false;
+  bool with_token_ids = false;      // pairs only
+  bool with_greedy_match = false;   // completions only
 };
 
 // Fills all of `result` but id and index. `outcome.status` is OK.

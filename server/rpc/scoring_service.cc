@@ -135,7 +135,8 @@ void HandleScoreCompletions(const ServiceContext& context, ScoreCompletionsCall&
   }
   if (groups.empty()) return call.Finish(absl::OkStatus());
 
-  const ResultDetail detail = {.with_token_logps = request.return_token_logps()};
+  const ResultDetail detail = {.with_token_logps = request.return_token_logps(),
+                               .with_greedy_match = request.return_greedy_match()};
   context.scorer->ScoreCompletions(
       std::move(groups), *options, call.MakeCall(*priority),
       [&context, &call, detail, options = *options, indices = std::move(indices)](

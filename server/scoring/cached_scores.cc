@@ -37,14 +37,14 @@ std::int64_t ReadFromCache(LogProbCache& cache, std::span<const std::shared_ptr<
     }
   }
   if (keys.empty()) return 0;
-  std::vector<std::optional<std::vector<double>>> found = cache.Lookup(keys);
+  std::vector<std::optional<CompletionLogProbs>> found = cache.Lookup(keys);
   auto next = found.begin();
   std::int64_t num_tokens_saved = 0;
   for (GroupForward* forward : readers) {
     const std::vector<TokenIds>& completions = forward->group->completions;
     forward->scores.resize(completions.size());
     for (std::size_t idx = 0; idx < completions.size(); ++idx, ++next) {
-      if (!next->has_value() || (*next)->size() != completions[idx].size()) continue;
+      if (!next->has_value() || (*next)->token_logps.size() != completions[idx].size()) continue;
       forward->scores[idx] = SumTokens(*std::move(*next));
       forward->scores[idx].is_from_cache = true;
     }
@@ -59,7 +59,8 @@ void WriteToCache(LogProbCache& cache, const GroupJob& job) {
     for (std::size_t idx = 0; idx < forward.cache_keys.size(); ++idx) {
       const CompletionScore& score = forward.scores[idx];
       if (score.is_from_cache || !CheckFinite(score, "").ok()) continue;
-      cache.Store(forward.cache_keys[idx], score.token_logps);
+      cache.Store(forward.cache_keys[idx],
+                  {.token_logps = score.token_logps, .is_greedy_match = score.is_greedy_match});
     }
   }
 }

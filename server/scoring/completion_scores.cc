@@ -11,10 +11,11 @@
 
 namespace prefscore {
 
-CompletionScore SumTokens(std::vector<double> token_logps) {
+CompletionScore SumTokens(CompletionLogProbs logps) {
   CompletionScore score;
-  for (const double token_logp : token_logps) score.logp += token_logp;
-  score.token_logps = std::move(token_logps);
+  for (const double token_logp : logps.token_logps) score.logp += token_logp;
+  score.token_logps = std::move(logps.token_logps);
+  score.is_greedy_match = logps.is_greedy_match;
   return score;
 }
 
@@ -23,8 +24,8 @@ absl::StatusOr<std::vector<std::vector<CompletionScore>>> ScoreCompletions(
   ASSIGN_OR_RETURN(std::vector<GroupTokenLogProbs> logps_of_groups, model.Forward(groups));
   std::vector<std::vector<CompletionScore>> scores(groups.size());
   for (std::size_t group_idx = 0; group_idx < groups.size(); ++group_idx) {
-    for (std::vector<double>& token_logps : logps_of_groups[group_idx]) {
-      scores[group_idx].push_back(SumTokens(std::move(token_logps)));
+    for (CompletionLogProbs& logps : logps_of_groups[group_idx]) {
+      scores[group_idx].push_back(SumTokens(std::move(logps)));
     }
   }
   return scores;

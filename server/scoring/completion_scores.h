@@ -12,7 +12,7 @@
 namespace prefscore {
 
 // The completion's log-prob: the sum in float64, in token order.
-CompletionScore SumTokens(std::vector<double> token_logps);
+CompletionScore SumTokens(CompletionLogProbs logps);
 
 // Scores of all completions of all groups under one model, in one forward pass: [groups][completions].
 absl::StatusOr<std::vector<std::vector<CompletionScore>>> ScoreCompletions(

@@ -46,6 +46,7 @@ struct TokenizationNotes {
 struct CompletionScore {
   double logp = 0;                  // nats, summed over tokens in float64, in token order
   std::vector<double> token_logps;  // [num_completion_tokens]
+  bool is_greedy_match = false;     // as in CompletionLogProbs
   bool is_from_cache = false;       // computed by an earlier call
 };
 

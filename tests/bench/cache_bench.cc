@@ -39,7 +39,7 @@ struct Filled {
       : cache(std::make_unique<LogProbCache>(LogProbCacheOptions{.folder = temp.path().string()})),
         num_entries(num_entries) {
     const absl::Time start = absl::Now();
-    const std::vector<double> logps(kCompletionTokens, -1.0 / 3);
+    const CompletionLogProbs logps{.token_logps = std::vector<double>(kCompletionTokens, -1.0 / 3)};
     for (std::uint32_t index = 0; index < num_entries; ++index) {
       cache->Store(KeyOf(index), logps);
       if (index % 10'000 == 9'999) cache->Flush();
@@ -82,7 +82,7 @@ BENCHMARK(BM_Miss)->Name("lookup/miss")->Arg(2)->Arg(64)->Arg(2048);
 
 // What the scoring thread pays for an entry, key included; the writing thread is paused for between rounds.
 void BM_Store(benchmark::State& state) {
-  const std::vector<double> logps(kCompletionTokens, -1.0 / 3);
+  const CompletionLogProbs logps{.token_logps = std::vector<double>(kCompletionTokens, -1.0 / 3)};
   std::uint32_t index = 1u << 30;
   for (auto _ : state) {
     filled->cache->Store(KeyOf(index++), logps);

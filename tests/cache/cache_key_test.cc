@@ -36,22 +36,25 @@ TEST(CacheKeyTest, IsStable) {
   // cache_key.cc.
   const CacheKey key = MakeCacheKey({"d", "m", "float32"}, {1, 2}, {3});
   EXPECT_EQ(absl::BytesToHexString(absl::string_view(reinterpret_cast<const char*>(key.data()), key.size())),
-            "091366a5005baceee8e24898f5d8227cfff875933ae9a5b1affe735d994af854");
+            "10f84b2b619374571156be69893050edcf87bac7ef6f16650cc843b1a7117483");
 }
 
 TEST(CacheValueTest, ReadsBackBitByBit) {
   const CacheKey key = MakeCacheKey({"d", "m", "float32"}, {1}, {2});
   const std::vector<double> logps = {-0.0, -1e-310, -123.45678901234567, -1e300};
-  const auto found = DecodeLogProbs(key, EncodeLogProbs(key, logps));
-  ASSERT_TRUE(found.has_value());
-  ASSERT_EQ(found->size(), logps.size());
-  EXPECT_EQ(std::memcmp(found->data(), logps.data(), logps.size() * sizeof(double)), 0);
+  for (const bool is_greedy_match : {false, true}) {
+    const auto found = DecodeLogProbs(key, EncodeLogProbs(key, {logps, is_greedy_match}));
+    ASSERT_TRUE(found.has_value());
+    ASSERT_EQ(found->token_logps.size(), logps.size());
+    EXPECT_EQ(std::memcmp(found->token_logps.data(), logps.data(), logps.size() * sizeof(double)), 0);
+    EXPECT_EQ(found->is_greedy_match, is_greedy_match);
+  }
 }
 
 TEST(CacheValueTest, NoDamageGoesUnnoticed) {
   const CacheKey key = MakeCacheKey({"d", "m", "float32"}, {1}, {2});
   const CacheKey other = MakeCacheKey({"d", "m", "float32"}, {1}, {3});
-  const std::string bytes = EncodeLogProbs(key, {-1.5, -2.5});
+  const std::string bytes = EncodeLogProbs(key, {.token_logps = {-1.5, -2.5}, .is_greedy_match = true});
   EXPECT_FALSE(DecodeLogProbs(other, bytes).has_value()) << "the value of another key";
   for (std::size_t bit = 0; bit < 8 * bytes.size(); ++bit) {
     std::string damaged = bytes;

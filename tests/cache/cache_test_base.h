@@ -17,10 +17,10 @@ namespace prefscore {
 
 inline CacheKey KeyOf(std::uint32_t index) { return MakeCacheKey({"digest", "mode", "float32"}, {index}, {7}); }
 
-// The entry's log-probs: `count` doubles with full mantissas.
-inline std::vector<double> LogpsOf(std::uint32_t index, std::size_t count = 40) {
-  std::vector<double> logps;
-  for (std::size_t idx = 0; idx < count; ++idx) logps.push_back(-std::sqrt(index + idx + 0.1));
+// The entry's log-probs: `count` doubles with full mantissas. Every other entry is a greedy match.
+inline CompletionLogProbs LogpsOf(std::uint32_t index, std::size_t count = 40) {
+  CompletionLogProbs logps{.token_logps = {}, .is_greedy_match = index % 2 == 1};
+  for (std::size_t idx = 0; idx < count; ++idx) logps.token_logps.push_back(-std::sqrt(index + idx + 0.1));
   return logps;
 }
 

@@ -329,5 +329,15 @@ TEST_F(CliTest, Completions) {
   EXPECT_THAT(Output("out.jsonl"), SizeIs(8));
 }
 
+TEST_F(CliTest, CompletionsTellGreedyMatchesWhereAsked) {
+  Write("prompts.jsonl", R"({"prompt": "Q", "completions": ["a"]})");
+  const std::string command =
+      absl::StrCat("completions --server ", server_.address(), " --input prompts.jsonl --output -");
+  EXPECT_EQ(Run(command), 0) << stderr_;
+  EXPECT_FALSE(Output("stdout")[0]["completions"][0]["logps"][0].contains("is_greedy_match"));
+  EXPECT_EQ(Run(command + " --greedy-match"), 0) << stderr_;
+  EXPECT_EQ(Output("stdout")[0]["completions"][0]["logps"][0]["is_greedy_match"], false) << "told, though false";
+}
+
 }  // namespace
 }  // namespace prefscore

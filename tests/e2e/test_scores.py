@@ -97,6 +97,50 @@ def test_known_log_probs_are_used_and_the_others_computed(api, demo_server, demo
     assert partly.reference_rejected_logp == full.reference_rejected_logp
 
 
+def test_greedy_matches_are_those_of_transformers(api, start_server, test_data):
+    """Asked of the argmax of every prefix, and of the same with one token changed; the log-probs stay as they were."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    folder = test_data / "models/stories260k"
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    generator = torch.Generator().manual_seed(11)
+    ids = lambda ids: api.scoring.Content(token_ids=api.scoring.TokenIds(ids=ids))
+    prompts, greedy = [], []
+    for length in range(1, 13):
+        prompt = [1, *torch.randint(3, model.config.vocab_size, (length,), generator=generator).tolist()]
+        with torch.inference_mode():
+            completion = model.generate(
+                torch.tensor([prompt]), attention_mask=torch.ones(1, length + 1, dtype=torch.long), do_sample=False,
+                max_new_tokens=8, min_new_tokens=8
+            )[0, len(prompt):].tolist()
+        changed = list(completion)
+        changed[length % 8] = (changed[length % 8] + 7) % model.config.vocab_size
+        completions = [changed, completion, completion[:3], completion[1:]]
+        with torch.inference_mode():
+            for each in completions:
+                best = model(torch.tensor([prompt + each])).logits[0, len(prompt) - 1 : -1].argmax(-1).tolist()
+                greedy.append(best == each)
+        prompts.append(api.scoring.PromptCompletions(prompt=ids(prompt), completions=[ids(each) for each in completions]))
+    assert greedy[1::4] == greedy[2::4] == [True] * 12 and greedy[0::4] == [False] * 12
+
+    with start_server("--model", f"policy={folder}", "--model", f"reference={folder}") as server:
+        stub = api.Scoring(server.channel())
+        logps = {
+            is_asked: [
+                completion.logps[0]
+                for result in stub.ScoreCompletions(
+                    api.scoring.ScoreCompletionsRequest(prompts=prompts, return_greedy_match=is_asked)
+                ).results
+                for completion in result.completions
+            ]
+            for is_asked in (False, True)
+        }
+    assert [logp.is_greedy_match for logp in logps[True]] == greedy
+    assert not any(logp.HasField("is_greedy_match") for logp in logps[False])
+    assert [logp.logp for logp in logps[True]] == [logp.logp for logp in logps[False]]
+
+
 def test_completions_have_the_bits_of_pairs(api, demo_server, demo_pairs):
     stub = api.Scoring(demo_server.channel())
     pairs = [api.text_pair(row) for row in demo_pairs[:16]]

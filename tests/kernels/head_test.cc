@@ -36,15 +36,17 @@ Targets SomeTargets(const Case& test) {
 struct Outputs {
   std::vector<double> sums, log_probs;
   std::vector<float> maxima, target_logits;
+  std::vector<std::int32_t> argmaxima;  // [num_rows]
+  std::vector<bool> is_argmax;          // [num_targets]
 };
 
 // Tile by tile through one buffer, as the head does. logits: [num_rows][vocab].
 Outputs RunCase(Backend backend, const Case& test, const std::vector<float>& logits, const Targets& targets) {
   SharedMemory memory(backend);
   const std::int64_t stride = test.tile_columns + test.padding;
-  const auto sums = memory.Copy(std::vector<PartialSum>(test.num_rows, PartialSum{kNan, kNan}));  // not read at first
+  const auto sums = memory.Copy(std::vector<PartialSum>(test.num_rows, PartialSum{kNan, kNan, 7}));  // not read at first
   const auto target_logits = memory.Copy(std::vector<float>(targets.rows.size(), kNan));
-  const auto log_probs = memory.Copy(std::vector<double>(targets.rows.size()));
+  const auto scores = memory.Copy(std::vector<kernels::TargetScore>(targets.rows.size()));
   const std::int32_t* target_rows = memory.Copy(targets.rows).data();
   const std::int32_t* target_tokens = memory.Copy(targets.tokens).data();
   const auto num_targets = static_cast<std::int64_t>(targets.rows.size());
@@ -67,18 +69,23 @@ Outputs RunCase(Backend backend, const Case& test, const std::vector<float>& log
         .num_targets = num_targets,
         .target_logits = target_logits.data()});
   }
-  RunKernel(backend, kernels::FinishLogProbsArgs{
+  RunKernel(backend, kernels::FinishTargetsArgs{
       .sums = sums.data(),
       .target_logits = target_logits.data(),
       .target_rows = target_rows,
+      .target_tokens = target_tokens,
       .num_targets = num_targets,
-      .log_probs = log_probs.data()});
+      .scores = scores.data()});
   Outputs outputs;
   for (const PartialSum& sum : sums) {
     outputs.sums.push_back(sum.sum);
     outputs.maxima.push_back(sum.maximum);
+    outputs.argmaxima.push_back(sum.argmax);
   }
-  outputs.log_probs.assign(log_probs.begin(), log_probs.end());
+  for (const kernels::TargetScore& score : scores) {
+    outputs.log_probs.push_back(score.log_prob);
+    outputs.is_argmax.push_back(score.is_argmax);
+  }
   outputs.target_logits.assign(target_logits.begin(), target_logits.end());
   return outputs;
 }
@@ -151,6 +158,42 @@ TEST_P(HeadTest, LargeAndSmallLogits) {
   }
 }
 
+// Whole numbers, so that the largest is met many times, in and across steps and tiles.
+TEST_P(HeadTest, OfEqualLogitsTheLowestIndexIsTheArgmax) {
+  for (const Case& test : AllCases()) {
+    std::vector<float> logits = RandomFloats(test.num_rows * test.vocab, 12.0f, 1);
+    for (float& logit : logits) logit = std::round(logit);
+    Targets targets;
+    std::vector<bool> expected;
+    for (std::int64_t row = 0; row < test.num_rows; ++row) {
+      const auto first = logits.begin() + row * test.vocab;
+      const auto largest = std::max_element(first, first + test.vocab) - first;  // the first of the largest
+      for (std::int64_t token = 0; token < test.vocab; ++token) {
+        if (first[token] < first[largest] && token % 97 != 0) continue;
+        targets.rows.push_back(static_cast<std::int32_t>(row));
+        targets.tokens.push_back(static_cast<std::int32_t>(token));
+        expected.push_back(token == largest);
+      }
+    }
+    EXPECT_EQ(RunCase(GetParam(), test, logits, targets).is_argmax, expected) << "vocab " << test.vocab;
+  }
+}
+
+TEST_P(HeadTest, EveryColumnCanBeTheArgmax) {
+  const Case test{.num_rows = 100, .vocab = 100};
+  std::vector<float> logits(test.num_rows * test.vocab, -3.0f);
+  Targets targets;
+  for (std::int32_t row = 0; row < test.num_rows; ++row) {
+    logits[row * test.vocab + row] = -2.0f;
+    for (const std::int32_t other : {0, 1}) {
+      targets.rows.push_back(row);
+      targets.tokens.push_back(static_cast<std::int32_t>((row + other) % test.vocab));
+    }
+  }
+  const std::vector<bool> is_argmax = RunCase(GetParam(), test, logits, targets).is_argmax;
+  for (std::size_t i = 0; i < is_argmax.size(); ++i) EXPECT_EQ(is_argmax[i], i % 2 == 0) << "row " << i / 2;
+}
+
 TEST_P(HeadTest, ARowDependsOnItselfAlone) {
   const Case many{.num_rows = kManyRows, .vocab = 70};
   const std::vector<float> logits = RandomFloats(many.num_rows * many.vocab, 12.0f, 1);
@@ -163,6 +206,7 @@ TEST_P(HeadTest, ARowDependsOnItselfAlone) {
     const Outputs outputs = RunCase(GetParam(), alone, one, target);
     EXPECT_EQ(outputs.sums[0], all.sums[row]);
     EXPECT_EQ(outputs.maxima[0], all.maxima[row]);
+    EXPECT_EQ(outputs.argmaxima[0], all.argmaxima[row]);
     EXPECT_EQ(outputs.log_probs[0], all.log_probs[row]);
   }
 }
@@ -197,6 +241,8 @@ TEST_F(HeadTwinTest, SameBits) {
     const Outputs twin = RunCase(Backend::kHost, test, logits, targets);
     ExpectSameBits(kernel.sums, twin.sums);
     ExpectSameBits(kernel.maxima, twin.maxima);
+    EXPECT_EQ(kernel.argmaxima, twin.argmaxima);
+    EXPECT_EQ(kernel.is_argmax, twin.is_argmax);
     ExpectSameBits(kernel.target_logits, twin.target_logits);
     for (std::size_t i = 0; i < twin.log_probs.size(); ++i) {
       EXPECT_NEAR(kernel.log_probs[i], twin.log_probs[i], 1e-14 * (1.0 + std::abs(twin.log_probs[i])));

@@ -50,9 +50,9 @@ class DecoderShapeTest : public ::testing::TestWithParam<DecoderShape> {
       for (std::size_t c = 0; c < groups[g].completions.size(); ++c) {
         const std::vector<double> expected =
             testing::NaiveLogProbs(config, weights->views, groups[g].prompt, groups[g].completions[c]);
-        EXPECT_EQ((*results)[g][c].size(), expected.size());
+        EXPECT_EQ((*results)[g][c].token_logps.size(), expected.size());
         for (std::size_t i = 0; i < expected.size(); ++i) {
-          largest = std::max(largest, std::abs((*results)[g][c][i] - expected[i]));
+          largest = std::max(largest, std::abs((*results)[g][c].token_logps[i] - expected[i]));
         }
       }
     }
@@ -87,7 +87,7 @@ TEST_F(DecoderTest, EarlyTokensMatter) {
   PromptGroup changed = group;
   changed.prompt[0] = (changed.prompt[0] + 1) % config_.vocab_size;
   const auto results = model->Forward(std::vector<const PromptGroup*>{&group, &changed});
-  EXPECT_GT(std::abs((*results)[0][0].back() - (*results)[1][0].back()), 0.01);
+  EXPECT_GT(std::abs((*results)[0][0].token_logps.back() - (*results)[1][0].token_logps.back()), 0.01);
 }
 
 TEST_F(DecoderTest, ProbabilitiesOfAllTokensAddUpToOne) {
@@ -95,9 +95,15 @@ TEST_F(DecoderTest, ProbabilitiesOfAllTokensAddUpToOne) {
   PromptGroup group{{1, 2, 3}, {}};
   for (TokenId token = 0; token < config_.vocab_size; ++token) group.completions.push_back({token});
   const auto results = model->Forward(std::vector<const PromptGroup*>{&group});
-  double sum = 0.0;
-  for (const auto& completion : (*results)[0]) sum += std::exp(completion[0]);
+  double sum = 0.0, largest = -1e300;
+  for (const auto& completion : (*results)[0]) {
+    sum += std::exp(completion.token_logps[0]);
+    largest = std::max(largest, completion.token_logps[0]);
+  }
   EXPECT_NEAR(sum, 1.0, 1e-6);
+  for (const auto& completion : (*results)[0]) {
+    EXPECT_EQ(completion.is_greedy_match, completion.token_logps[0] == largest) << "no two are alike here";
+  }
 }
 
 TEST_F(DecoderTest, GroupWithoutCompletionsHasNoResults) {
@@ -202,8 +208,8 @@ TEST_F(DecoderTest, NonFiniteNumbersStayInTheirGroup) {
   const auto alone = model->Forward(std::vector<const PromptGroup*>{&good});
   const auto mixed = model->Forward(std::vector<const PromptGroup*>{&bad, &good, &bad});
   EXPECT_EQ((*mixed)[1], (*alone)[0]);
-  EXPECT_TRUE(std::isnan((*mixed)[0][0][0]));
-  EXPECT_TRUE(std::isnan((*mixed)[2][1][1]));
+  EXPECT_TRUE(std::isnan((*mixed)[0][0].token_logps[0]));
+  EXPECT_TRUE(std::isnan((*mixed)[2][1].token_logps[1]));
 }
 
 // 1,000 rows of 200,000 logits would take 800 MB.

@@ -42,8 +42,7 @@ TEST_P(LmHeadTest, AgreesWithDoubleLoops) {
     targets.push_back({static_cast<std::int64_t>(random() % kRows), token});
   }
   const ThreadPool pool(2);
-  const std::vector<double> log_probs =
-      LmHead(view, softcap, Precision::kFloat32, pool).TargetLogProbs(input, targets, pool);
+  const auto scores = LmHead(view, softcap, Precision::kFloat32, pool).ScoreTargets(input, targets, pool);
 
   for (std::size_t i = 0; i < targets.size(); ++i) {
     std::vector<double> logits(vocab_size);
@@ -58,7 +57,43 @@ TEST_P(LmHeadTest, AgreesWithDoubleLoops) {
     }
     for (const double logit : logits) sum += std::exp(logit - largest);
     const double expected = logits[targets[i].token] - largest - std::log(sum);
-    EXPECT_NEAR(log_probs[i], expected, 1e-6 * std::max(magnitude, 1.0f)) << i;
+    EXPECT_NEAR(scores[i].log_prob, expected, 1e-6 * std::max(magnitude, 1.0f)) << i;
+  }
+}
+
+// Logits are exact: those of hidden state 1 are the weights, whole numbers of which many are the largest.
+TEST(LmHeadArgmaxTest, OfEqualLogitsTheLowestTokenIsTheArgmax) {
+  for (const std::int64_t vocab_size : {1, 63, 64, 65, 1000, 20'000}) {
+    for (const double softcap : {0.0, 7.0}) {
+      std::mt19937 random(static_cast<std::uint32_t>(vocab_size));
+      constexpr std::int64_t kRows = 3;  // each reads a weight of its own
+      std::vector<float> weight(vocab_size * kRows);
+      for (float& value : weight) value = static_cast<float>(random() % 25) - 30.0f;
+      const LinearView view{.weight = {.data = reinterpret_cast<const std::byte*>(weight.data()),
+                                       .num_out = vocab_size,
+                                       .num_in = kRows,
+                                       .out_stride = kRows},
+                            .bias = {}};
+      GemmInput input(Precision::kFloat32, kRows, kRows);
+      std::vector<HeadTarget> targets;
+      std::vector<std::int64_t> argmaxima(kRows, 0);
+      for (std::int64_t row = 0; row < kRows; ++row) {
+        std::vector<float> hidden(kRows, 0.0f);
+        hidden[row] = 1.0f;
+        input.Store(row, 0, hidden.data(), kRows);
+        const auto logit = [&](std::int64_t token) { return weight[token * kRows + row]; };
+        for (std::int64_t token = 0; token < vocab_size; ++token) {
+          targets.push_back({row, static_cast<TokenId>(token)});
+          if (logit(token) > logit(argmaxima[row])) argmaxima[row] = token;
+        }
+      }
+      const ThreadPool pool(2);
+      const auto scores = LmHead(view, softcap, Precision::kFloat32, pool).ScoreTargets(input, targets, pool);
+      for (std::size_t i = 0; i < targets.size(); ++i) {
+        ASSERT_EQ(scores[i].is_argmax, targets[i].token == argmaxima[targets[i].head_row])
+            << "vocabulary of " << vocab_size << ", token " << targets[i].token;
+      }
+    }
   }
 }
 

@@ -15,6 +15,19 @@ std::vector<std::int64_t> FirstRows(const PackedBatch& batch) {
   return rows;
 }
 
+std::vector<kernels::TargetScore> Scores(const std::vector<double>& log_probs) {
+  std::vector<kernels::TargetScore> scores;
+  for (const double log_prob : log_probs) scores.push_back({.log_prob = log_prob, .is_argmax = true});
+  return scores;
+}
+
+// [completions][tokens]
+std::vector<std::vector<double>> Logps(const GroupTokenLogProbs& completions) {
+  std::vector<std::vector<double>> logps;
+  for (const CompletionLogProbs& completion : completions) logps.push_back(completion.token_logps);
+  return logps;
+}
+
 TEST(PackedBatchTest, SharesThePromptAndDropsLastTokens) {
   const PromptGroup first{{1, 2, 3}, {{4, 5, 6}, {7}, {8, 9}}}, second{{10}, {{11}}};
   const std::vector<const PromptGroup*> groups = {&first, &second};
@@ -33,9 +46,30 @@ TEST(PackedBatchTest, SharesThePromptAndDropsLastTokens) {
                                    std::pair(2, 7),                                    // second
                                    std::pair(2, 8), std::pair(5, 9),                   // third
                                    std::pair(6, 11)));
-  const auto results = UnpackTargets(batch, groups, std::vector<double>{-1, -2, -3, -4, -5, -6, -7});
-  EXPECT_THAT(results, ElementsAre(ElementsAre(ElementsAre(-1, -2, -3), ElementsAre(-4), ElementsAre(-5, -6)),
-                                   ElementsAre(ElementsAre(-7))));
+  const auto results = UnpackTargets(batch, groups, Scores({-1, -2, -3, -4, -5, -6, -7}));
+  ASSERT_EQ(results.size(), 2u);
+  EXPECT_THAT(Logps(results[0]), ElementsAre(ElementsAre(-1, -2, -3), ElementsAre(-4), ElementsAre(-5, -6)));
+  EXPECT_THAT(Logps(results[1]), ElementsAre(ElementsAre(-7)));
+}
+
+TEST(PackedBatchTest, AGreedyMatchIsOneOfEveryToken) {
+  const PromptGroup first{{1, 2, 3}, {{4, 5, 6}, {7}, {8, 9}}}, second{{10}, {{11}}};
+  const std::vector<const PromptGroup*> groups = {&first, &second};
+  const PackedBatch batch = PackGroups(groups, {});
+  std::vector<kernels::TargetScore> scores = Scores({-1, -2, -3, -4, -5, -6, -7});
+  const auto matches = [&] {
+    std::vector<bool> found;
+    for (const GroupTokenLogProbs& completions : UnpackTargets(batch, groups, scores)) {
+      for (const CompletionLogProbs& completion : completions) found.push_back(completion.is_greedy_match);
+    }
+    return found;
+  };
+  EXPECT_THAT(matches(), ElementsAre(true, true, true, true));
+  scores[1].is_argmax = false;  // in the middle of the first completion
+  scores[4].is_argmax = false;  // the third one's first token
+  EXPECT_THAT(matches(), ElementsAre(false, true, false, true));
+  scores[6].is_argmax = false;
+  EXPECT_THAT(matches(), ElementsAre(false, true, false, false));
 }
 
 TEST(PackedBatchTest, LaysThePromptOutOncePerSetOfFrequencies) {
@@ -51,7 +85,7 @@ TEST(PackedBatchTest, LaysThePromptOutOncePerSetOfFrequencies) {
   EXPECT_EQ(batch.segments.back().rope_variant, 2);
   std::vector<double> tokens;
   for (const HeadTarget& target : batch.targets) tokens.push_back(target.token);
-  EXPECT_THAT(UnpackTargets(batch, groups, tokens)[0],
+  EXPECT_THAT(Logps(UnpackTargets(batch, groups, Scores(tokens))[0]),
               ElementsAre(ElementsAre(3, 4), ElementsAre(5, 6, 7), ElementsAre(8), ElementsAre(9, 9, 9, 9),
                           ElementsAre(6, 6, 6)));
 }

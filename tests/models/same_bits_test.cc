@@ -22,11 +22,12 @@ using testing::DecoderShape;
 struct Sample {
   TokenIds prompt;
   std::vector<TokenIds> completions;
-  std::vector<std::vector<double>> alone;
+  std::vector<CompletionLogProbs> alone;
 };
 
-bool SameBits(const std::vector<double>& a, const std::vector<double>& b) {
-  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](double x, double y) {
+bool SameBits(const CompletionLogProbs& a, const CompletionLogProbs& b) {
+  return a.is_greedy_match == b.is_greedy_match && a.token_logps.size() == b.token_logps.size() &&
+         std::equal(a.token_logps.begin(), a.token_logps.end(), b.token_logps.begin(), [](double x, double y) {
            return std::bit_cast<std::uint64_t>(x) == std::bit_cast<std::uint64_t>(y);
          });
 }

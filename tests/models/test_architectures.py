@@ -25,8 +25,8 @@ def one_thread():
 
 
 @pytest.fixture
-def engine_logps(build_dir):
-    """engine_logps(folder, groups, dtype): the engine's log-probs in the order of random_models.group_logps."""
+def engine(build_dir):
+    """engine(folder, groups, dtype): what score_ids writes for each group."""
 
     def run(folder, groups, dtype="float32"):
         lines = [json.dumps({"prompt": prompt, "completions": completions}) for prompt, completions in groups]
@@ -36,6 +36,17 @@ def engine_logps(build_dir):
         assert done.returncode == 0, done.stderr
         rows = [json.loads(line) for line in done.stdout.splitlines()]
         assert [row for row in rows if "error" in row] == []
+        return rows
+
+    return run
+
+
+@pytest.fixture
+def engine_logps(engine):
+    """engine_logps(folder, groups, dtype): the engine's log-probs in the order of random_models.group_logps."""
+
+    def run(folder, groups, dtype="float32"):
+        rows = engine(folder, groups, dtype)
         return torch.tensor([logp for row in rows for completion in row["token_logps"] for logp in completion],
                             dtype=torch.float64)
 
@@ -61,6 +72,16 @@ def check_float32(model, folder, groups, engine_logps):
     exact = random_models.group_logps(copy.deepcopy(model).double(), groups)
     errors = Errors("float32", engine_logps(folder, groups), random_models.group_logps(model, groups), exact)
     assert errors.our_max <= 3 * errors.their_max
+
+
+@torch.no_grad()
+def greedy_completions(model, prompt, length):
+    """What greedy decoding gives after the prompt, token by token with torch.argmax; and it with another last token."""
+    ids = list(prompt)
+    for _ in range(length):
+        ids.append(model(torch.tensor([ids]), use_cache=False).logits[0, -1].argmax().item())
+    completion = ids[len(prompt):]
+    return completion, completion[:-1] + [(completion[-1] + 1) % model.config.vocab_size]
 
 
 def check_bfloat16(model, folder, groups, engine_logps):
@@ -143,3 +164,12 @@ def test_real_model_bfloat16(real_folder, real_groups, tmp_path, engine_logps):
     model = random_models.load(real_folder, torch.bfloat16)
     model.save_pretrained(tmp_path)
     check_bfloat16(model, tmp_path, real_groups, engine_logps)
+
+
+def test_real_model_greedy_matches(real_folder, real_groups, engine):
+    """What transformers decodes greedily is a match, what differs in its last token is not; nor are the stories' texts."""
+    model = random_models.load(real_folder)
+    groups = [(prompt, [*greedy_completions(model, prompt, length=12), completions[0]])
+              for prompt, completions in real_groups[:20]]
+    rows = engine(real_folder, groups)
+    assert [row["is_greedy_match"] for row in rows] == [[True, False, False]] * len(groups)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A prefscore server without models, in this process: scriptable errors, delays, digests and versions.
 
-A completion's log-prob under the policy is -(its length), under the reference half of that; see `fake_logp`. Everything
-else follows from the contract. It can be killed, and started again at the same port as another server.
+A completion's log-prob under the policy is -(its length), under the reference half of that; see `fake_logp`. Greedy
+decoding gives what has a log-prob of at least -1. Everything else follows from the contract. It can be killed, and
+started again at the same port as another server.
 """
 
 from __future__ import annotations
@@ -293,7 +294,9 @@ class _Scoring(scoring_pb2_grpc.ScoringServiceServicer):
             for completion in prompt.completions:
                 scored = result.completions.add(num_prompt_tokens=1, num_completion_tokens=1)
                 for name in names:
-                    scored.logps.add(model=name, logp=fake_logp(completion, name))
+                    logp = scored.logps.add(model=name, logp=fake_logp(completion, name))
+                    if request.return_greedy_match:
+                        logp.is_greedy_match = logp.logp >= -1
         return response
 
     def EvaluateObjectives(self, request, context):

@@ -73,6 +73,24 @@ TEST_F(OtherMethodsTest, ScoresCompletionsUnderTheDefaultModels) {
   EXPECT_THAT(completion.logps(1).token_logps(), ElementsAre(-1.5f, -2.0f));
 }
 
+// The fake model's greedy decoding gives token 0 for ever.
+TEST_F(OtherMethodsTest, TellsGreedyMatchesWhereAsked) {
+  Start();
+  v1::ScoreCompletionsRequest request;
+  *request.add_prompts() = IdPrompt({5, 6}, {{0, 0}, {0, 3}});
+  for (const bool is_asked : {false, true}) {
+    request.set_return_greedy_match(is_asked);
+    v1::ScoreCompletionsResponse response;
+    ASSERT_TRUE(ScoreCompletions(request, &response).ok());
+    for (const int completion : {0, 1}) {
+      for (const v1::ModelLogProb& logp : response.results(0).completions(completion).logps()) {
+        EXPECT_EQ(logp.has_is_greedy_match(), is_asked);
+        EXPECT_EQ(logp.is_greedy_match(), is_asked && completion == 0);
+      }
+    }
+  }
+}
+
 TEST_F(OtherMethodsTest, OneCompletionAndOneModelSuffice) {
   Start();
   v1::ScoreCompletionsRequest request;

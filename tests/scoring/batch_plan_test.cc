@@ -66,6 +66,15 @@ TEST_F(BatchPlanTest, EqualContentIsAskedOnceAndReachesAll) {
   }
 }
 
+TEST_F(BatchPlanTest, TheGreedyMatchReachesAllWhoAsk) {
+  std::vector<GroupForward> forwards = {Forward(model_, {1, 2}, {{0}, {4}}), Forward(model_, {1, 2}, {{0, 4}, {0}})};
+  Run(Plan(forwards));
+  EXPECT_TRUE(forwards[0].scores[0].is_greedy_match);
+  EXPECT_FALSE(forwards[0].scores[1].is_greedy_match);
+  EXPECT_FALSE(forwards[1].scores[0].is_greedy_match) << "only its first token is";
+  EXPECT_TRUE(forwards[1].scores[1].is_greedy_match);
+}
+
 TEST_F(BatchPlanTest, OtherWeightsAreAskedOnTheirOwnAndEqualOnesTogether) {
   const HostedModel twin{"twin", std::make_shared<testing::FakeModel>("digest", 0.25), nullptr};
   auto bfloat16 = std::make_shared<testing::FakeModel>("digest", 0.25);

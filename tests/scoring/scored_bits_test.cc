@@ -73,16 +73,23 @@ class ScoredBitsTest : public ::testing::TestWithParam<std::tuple<DecoderShape, 
     for (int i = 0; i < kNumCompletions; ++i) {
       completions_.push_back(testing::RandomTokens(random, i % 4 == 3 ? 80 : 20, shape.config.vocab_size));
     }
+    int num_greedy = 0;
+    for (const HostedModel& model : models_) {
+      completions_.push_back(testing::GreedyCompletion(*model.lm, prompts_[0], 3));
+      completions_.push_back(testing::GreedyCompletion(*model.lm, prompts_[1], 1));
+    }
     for (const HostedModel& model : models_) {
       for (const TokenIds& prompt : prompts_) {
         for (const TokenIds& completion : completions_) {
           const PromptGroup group{prompt, {completion}};
           auto alone = model.lm->Forward(std::vector<const PromptGroup*>{&group});
           ASSERT_TRUE(alone.ok());
+          num_greedy += (*alone)[0][0].is_greedy_match ? 1 : 0;
           alone_[{&model, prompt, completion}] = (*alone)[0][0];
         }
       }
     }
+    ASSERT_GE(num_greedy, 4) << "of both models after both prompts";
   }
 
   // Scores random calls and compares until that many cases were met; a caller of its own thread.
@@ -137,7 +144,9 @@ class ScoredBitsTest : public ::testing::TestWithParam<std::tuple<DecoderShape, 
                               for (const GroupOutcome& outcome : outcomes) {
                                 EXPECT_TRUE(outcome.status.ok()) << std::string(outcome.status.message());
                                 for (std::size_t i = 0; i < group.completions.size(); ++i) {
-                                  Compare(options.models[0], group, i, outcome.scores[0][i].token_logps);
+                                  const CompletionScore& score = outcome.scores[0][i];
+                                  Compare(options.models[0], group, i, score.token_logps);
+                                  EXPECT_EQ(score.is_greedy_match, Alone(options.models[0], group, i).is_greedy_match);
                                 }
                               }
                               done.Notify();
@@ -148,8 +157,12 @@ class ScoredBitsTest : public ::testing::TestWithParam<std::tuple<DecoderShape, 
   void Compare(const HostedModel* model, const PromptGroup& group, std::size_t completion,
                const std::vector<double>& token_logps) {
     ++num_cases_;
-    EXPECT_TRUE(SameBits(token_logps, alone_.at({model, group.prompt, group.completions[completion]})))
+    EXPECT_TRUE(SameBits(token_logps, Alone(model, group, completion).token_logps))
         << "prompt of " << group.prompt.size() << ", completion of " << group.completions[completion].size();
+  }
+
+  const CompletionLogProbs& Alone(const HostedModel* model, const PromptGroup& group, std::size_t completion) const {
+    return alone_.at({model, group.prompt, group.completions[completion]});
   }
 
   static CacheMode RandomMode(std::mt19937& random) { return static_cast<CacheMode>(random() % 4); }
@@ -160,7 +173,7 @@ class ScoredBitsTest : public ::testing::TestWithParam<std::tuple<DecoderShape, 
 
   std::vector<HostedModel> models_;
   std::vector<TokenIds> prompts_, completions_;
-  std::map<std::tuple<const HostedModel*, TokenIds, TokenIds>, std::vector<double>> alone_;
+  std::map<std::tuple<const HostedModel*, TokenIds, TokenIds>, CompletionLogProbs> alone_;
   std::atomic<int> num_cases_{0};
 };
 

@@ -195,7 +195,7 @@ TEST_F(ScorerCacheTest, EveryModeReadsAndWritesAsItSays) {
 
   // What is wrong in the cache stays wrong for those who read, until it is refreshed.
   const CacheKey key = MakeCacheKey({"r", "fake-1", "float32"}, {1}, {2});
-  cache_->Store(key, {-99});
+  cache_->Store(key, {.token_logps = {-99}});
   EXPECT_EQ(Score({pair}, Options())[0].inputs.logps.reference_chosen_logp, -99);
   EXPECT_EQ(Score({pair}, Options(CacheMode::kRefresh))[0].inputs.logps.reference_chosen_logp, -0.3 * 3);
   EXPECT_EQ(Score({pair}, Options())[0].inputs.logps.reference_chosen_logp, -0.3 * 3);
@@ -250,6 +250,23 @@ TEST_F(ScorerCacheTest, CompletionsAndPairsShareWhatIsCached) {
   const auto all = ScoreGroups(groups, options);
   EXPECT_THAT(from_cache(all[0].scores[0]), ElementsAre(true, true, true));
   EXPECT_THAT(from_cache(all[0].scores[1]), ElementsAre(true, true, true));
+}
+
+// The fake model's greedy decoding gives token 0 for ever.
+TEST_F(ScorerCacheTest, TheGreedyMatchIsCachedToo) {
+  Start();
+  const std::vector<GroupRequest> groups = {{PromptGroup{{1, 2}, {{0}, {0, 5}, {0, 0}}}}};
+  CompletionOptions options;
+  options.models = {&policy_};
+  for (const bool is_cached : {false, true}) {
+    const auto outcomes = ScoreGroups(groups, options);
+    std::vector<bool> greedy;
+    for (const CompletionScore& score : outcomes[0].scores[0]) {
+      EXPECT_EQ(score.is_from_cache, is_cached);
+      greedy.push_back(score.is_greedy_match);
+    }
+    EXPECT_THAT(greedy, ElementsAre(true, false, true));
+  }
 }
 
 TEST_F(ScorerCacheTest, ABatchComputesEqualContentOnce) {

@@ -18,7 +18,7 @@
 
 namespace prefscore::testing {
 
-// The log-prob of every token is -weight * (id + 1), whatever stands before it.
+// The log-prob of every token is -weight * (id + 1), whatever stands before it: greedy decoding gives token 0 for ever.
 class FakeModel final : public CausalLm {
  public:
   explicit FakeModel(std::string digest, double weight = 0.25) : weight_(weight) {
@@ -53,9 +53,11 @@ class FakeModel final : public CausalLm {
     for (const PromptGroup* group : groups) {
       GroupTokenLogProbs& result = results.emplace_back();
       for (const TokenIds& completion : group->completions) {
-        std::vector<double>& logps = result.emplace_back();
+        CompletionLogProbs& logps = result.emplace_back(CompletionLogProbs{.token_logps = {}, .is_greedy_match = true});
         for (const TokenId id : completion) {
-          logps.push_back(poisoned_ == id ? std::numeric_limits<double>::quiet_NaN() : -weight_ * (id + 1.0));
+          logps.token_logps.push_back(poisoned_ == id ? std::numeric_limits<double>::quiet_NaN()
+                                                      : -weight_ * (id + 1.0));
+          logps.is_greedy_match = logps.is_greedy_match && id == 0;
         }
       }
     }

@@ -162,6 +162,7 @@ struct FakeScoringServer::State final : v1::ScoringService::Service {
         v1::ModelLogProb& logp = *result.add_completions()->add_logps();
         logp.set_model("policy");
         logp.set_logp(-static_cast<double>(Length(completion)));
+        if (request->return_greedy_match()) logp.set_is_greedy_match(false);
       }
     }
     return grpc::Status::OK;

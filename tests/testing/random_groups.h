@@ -2,6 +2,7 @@
 // Random token ids for tests.
 #pragma once
 
+#include <algorithm>
 #include <random>
 #include <vector>
 
@@ -29,6 +30,23 @@ inline std::vector<const PromptGroup*> Pointers(const std::vector<PromptGroup>& 
   std::vector<const PromptGroup*> pointers;
   for (const PromptGroup& group : groups) pointers.push_back(&group);
   return pointers;
+}
+
+// The first tokens that greedy decoding gives after the prompt, found without its own flag: every token is tried, and the
+// most probable one taken.
+inline TokenIds GreedyCompletion(const CausalLm& model, TokenIds prompt, int num_tokens) {
+  TokenIds completion;
+  for (int i = 0; i < num_tokens; ++i) {
+    PromptGroup group{prompt, {}};
+    for (TokenId token = 0; token < model.info().vocab_size; ++token) group.completions.push_back({token});
+    const GroupTokenLogProbs scores = (*model.Forward(std::vector<const PromptGroup*>{&group})).front();
+    const auto best = std::max_element(scores.begin(), scores.end(), [](const auto& a, const auto& b) {
+      return a.token_logps.front() < b.token_logps.front();
+    });
+    completion.push_back(static_cast<TokenId>(best - scores.begin()));
+    prompt.push_back(completion.back());
+  }
+  return completion;
 }
 
 }  // namespace prefscore::testing

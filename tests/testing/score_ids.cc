@@ -3,8 +3,8 @@
 //
 //   score_ids FOLDER [--device cpu|cuda:N|host] [--dtype float32|bfloat16] [--threads N] [--batch N] < lines > results
 //
-// A line is {"prompt": [ids], "completions": [[ids], ...]}, its result {"token_logps": [[...], ...]} with 17
-// significant digits or {"error": "..."}; --batch lines share one forward pass, and a fault of one is the error of all.
+// A line is {"prompt": [ids], "completions": [[ids], ...]}, its result {"token_logps": [[...], ...],
+// "is_greedy_match": [...]} with 17 significant digits or {"error": "..."}; --batch lines share one forward pass, and a fault of one is the error of all.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -26,8 +26,13 @@ void PrintResult(const GroupTokenLogProbs& completions) {
   std::printf("{\"token_logps\":[");
   for (std::size_t c = 0; c < completions.size(); ++c) {
     std::printf(c == 0 ? "[" : ",[");
-    for (std::size_t i = 0; i < completions[c].size(); ++i) std::printf(i == 0 ? "%.17g" : ",%.17g", completions[c][i]);
+    const std::vector<double>& logps = completions[c].token_logps;
+    for (std::size_t i = 0; i < logps.size(); ++i) std::printf(i == 0 ? "%.17g" : ",%.17g", logps[i]);
     std::printf("]");
+  }
+  std::printf("],\"is_greedy_match\":[");
+  for (std::size_t c = 0; c < completions.size(); ++c) {
+    std::printf("%s%s", c == 0 ? "" : ",", completions[c].is_greedy_match ? "true" : "false");
   }
   std::printf("]}\n");
 }

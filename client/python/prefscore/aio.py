@@ -128,6 +128,7 @@ class AsyncClient(ClientCore):
         truncation_policy: TruncationPolicy = "error",
         max_length: int = 0,
         return_token_logps: bool = False,
+        return_greedy_match: bool = False,
         cache_mode: CacheMode = "read_write",
         cache_policy: bool = False,
         priority: Priority = "default",
@@ -136,8 +137,8 @@ class AsyncClient(ClientCore):
         """See `Client.score_completions`."""
         return await self._ask(
             unary.score_completions(
-                prompts, models, profile, truncation_policy, max_length, return_token_logps, cache_mode, cache_policy,
-                priority,
+                prompts, models, profile, truncation_policy, max_length, return_token_logps, return_greedy_match,
+                cache_mode, cache_policy, priority,
             ),
             timeout_s,
         )  # fmt: skip

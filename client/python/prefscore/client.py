@@ -125,6 +125,7 @@ class Client(ClientCore):
         truncation_policy: TruncationPolicy = "error",
         max_length: int = 0,
         return_token_logps: bool = False,
+        return_greedy_match: bool = False,
         cache_mode: CacheMode = "read_write",
         cache_policy: bool = False,
         priority: Priority = "default",
@@ -134,13 +135,14 @@ class Client(ClientCore):
 
         prompts: at most `Limits.max_pairs_per_request`.
         models: names of the models to score under. Default: the server's policy and reference.
+        return_greedy_match: whether results tell if greedy decoding would give the completion.
         cache_policy: whether all models use the cache; without it only the server's reference does.
         The other arguments are those of `ScoringOptions`.
         """
         return self._ask(
             unary.score_completions(
-                prompts, models, profile, truncation_policy, max_length, return_token_logps, cache_mode, cache_policy,
-                priority,
+                prompts, models, profile, truncation_policy, max_length, return_token_logps, return_greedy_match,
+                cache_mode, cache_policy, priority,
             ),
             timeout_s,
         )  # fmt: skip

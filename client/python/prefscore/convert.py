@@ -325,6 +325,7 @@ def _completion(result: pb.CompletionResult) -> types.CompletionResult:
                 logp=logp.logp,
                 token_logps=_logps(logp.token_logps) if logp.token_logps else None,
                 from_cache=logp.from_cache,
+                is_greedy_match=logp.is_greedy_match if logp.HasField("is_greedy_match") else None,
             )
             for logp in result.logps
         ),

@@ -357,12 +357,16 @@ class ScoredPairs(Sequence[PairResult]):
 
 @dataclass(frozen=True, slots=True)
 class ModelLogProb:
-    """Log-prob of a completion under one model, nats; `token_logps` [num_completion_tokens] where asked for."""
+    """Log-prob of a completion under one model, nats; `token_logps` [num_completion_tokens] where asked for.
+
+    is_greedy_match: whether greedy decoding gives just this completion; None where not asked for.
+    """
 
     model: str
     logp: float
     token_logps: npt.NDArray[np.float32] | None = field(compare=False)
     from_cache: bool
+    is_greedy_match: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,11 +54,11 @@ void BatchRing::Return(Slot* slot) {
 void BatchRing::Slot::Fill(const DeviceBatch& batch) {
   num_block_bytes_ = batch.values.size() * sizeof(std::int32_t);
   num_targets_ = static_cast<std::size_t>(batch.num_targets);
-  const std::size_t result_bytes = num_targets_ * sizeof(double);
+  const std::size_t result_bytes = num_targets_ * sizeof(kernels::TargetScore);
   Grow(device_, DeviceBuffer::Kind::kPinned, num_block_bytes_, pinned_block_);
-  Grow(device_, DeviceBuffer::Kind::kPinned, result_bytes, pinned_log_probs_);
+  Grow(device_, DeviceBuffer::Kind::kPinned, result_bytes, pinned_scores_);
   Grow(device_, DeviceBuffer::Kind::kDevice, num_block_bytes_, block_);
-  Grow(device_, DeviceBuffer::Kind::kDevice, result_bytes, log_probs_);
+  Grow(device_, DeviceBuffer::Kind::kDevice, result_bytes, scores_);
   std::memcpy(pinned_block_.data(), batch.values.data(), num_block_bytes_);
 }
 
@@ -68,14 +68,14 @@ void BatchRing::Slot::CopyIn() {
 }
 
 void BatchRing::Slot::CopyOut() {
-  device_.CopyOut(log_probs_.data(), num_targets_ * sizeof(double), pinned_log_probs_.data());
+  device_.CopyOut(scores_.data(), num_targets_ * sizeof(kernels::TargetScore), pinned_scores_.data());
   done_->Record();
 }
 
-std::span<const double> BatchRing::Slot::Wait() {
+std::span<const kernels::TargetScore> BatchRing::Slot::Wait() {
   done_->Wait();
   is_under_way_ = false;
-  return {pinned_log_probs_.data<const double>(), num_targets_};
+  return {pinned_scores_.data<const kernels::TargetScore>(), num_targets_};
 }
 
 }  // namespace prefscore

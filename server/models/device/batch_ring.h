@@ -51,18 +51,18 @@ class BatchRing::Slot {
   // With the device's queue held:
   void CopyIn();
   const std::int32_t* block() const { return block_.data<const std::int32_t>(); }
-  double* log_probs() const { return log_probs_.data<double>(); }  // device memory [num_targets]
+  kernels::TargetScore* scores() const { return scores_.data<kernels::TargetScore>(); }  // device memory [num_targets]
   void CopyOut();
   // Until the results are there. [num_targets]
-  std::span<const double> Wait();
+  std::span<const kernels::TargetScore> Wait();
 
  private:
   friend class BatchRing;
 
   Device& device_;
   const std::unique_ptr<DeviceEvent> done_;
-  DeviceBuffer pinned_block_, pinned_log_probs_;  // kept from batch to batch, and grown
-  DeviceBuffer block_, log_probs_;                // likewise, in device memory
+  DeviceBuffer pinned_block_, pinned_scores_;  // kept from batch to batch, and grown
+  DeviceBuffer block_, scores_;                // likewise, in device memory
   std::size_t num_block_bytes_ = 0;
   std::size_t num_targets_ = 0;
   bool is_under_way_ = false;  // copies of this batch may be running

@@ -114,13 +114,13 @@ class DeviceDecoder : public DeviceLm {
     {
       const std::lock_guard queue(device_->queue_mutex());
       slot->CopyIn();
-      forward_.Enqueue(batch, slot->block(), *ropes, slot->log_probs());
+      forward_.Enqueue(batch, slot->block(), *ropes, slot->scores());
       slot->CopyOut();
     }
-    const std::span<const double> results = slot->Wait();
-    std::vector<double> log_probs(results.size());
-    for (std::size_t i = 0; i < results.size(); ++i) log_probs[batch.target_order[i]] = results[i];
-    return UnpackTargets(packed, groups, log_probs);
+    const std::span<const kernels::TargetScore> results = slot->Wait();
+    std::vector<kernels::TargetScore> scores(results.size());
+    for (std::size_t i = 0; i < results.size(); ++i) scores[batch.target_order[i]] = results[i];
+    return UnpackTargets(packed, groups, scores);
   }
 
   const std::shared_ptr<Device> device_;

@@ -113,7 +113,7 @@ class DeviceForward::Pass {
                     is_last ? weights_.final_norm : weights_.layers[index + 1].pre_attention_norm);
   }
 
-  void Head(double* log_probs) {
+  void Head(kernels::TargetScore* scores) {
     std::int64_t max_rows = 0;
     for (const HeadChunk& chunk : batch_.head_chunks) max_rows = std::max(max_rows, chunk.num_rows);
     const std::int64_t tile = std::min(kHeadTileColumns, weights_.padded_vocab_size);
@@ -123,6 +123,7 @@ class DeviceForward::Pass {
     const std::int64_t row_bytes = config_.hidden_size * kernels::SizeOf(element_);
     for (const HeadChunk& chunk : batch_.head_chunks) {
       const std::int32_t* target_rows = block_ + batch_.target_rows + chunk.first_target;
+      const std::int32_t* target_tokens = block_ + batch_.target_tokens + chunk.first_target;
       float* chunk_target_logits = target_logits.data<float>() + chunk.first_target;
       for (std::int64_t column = 0; column < config_.vocab_size; column += tile) {
         const std::int64_t num_columns = std::min(tile, weights_.padded_vocab_size - column);
@@ -142,15 +143,16 @@ class DeviceForward::Pass {
                           .softcap = static_cast<float>(config_.logit_softcap),
                           .sums = sums.data<kernels::PartialSum>(),
                           .target_rows = target_rows,
-                          .target_tokens = block_ + batch_.target_tokens + chunk.first_target,
+                          .target_tokens = target_tokens,
                           .num_targets = chunk.num_targets,
                           .target_logits = chunk_target_logits});
       }
-      device_.FinishLogProbs({.sums = sums.data<kernels::PartialSum>(),
-                              .target_logits = chunk_target_logits,
-                              .target_rows = target_rows,
-                              .num_targets = chunk.num_targets,
-                              .log_probs = log_probs + chunk.first_target});
+      device_.FinishTargets({.sums = sums.data<kernels::PartialSum>(),
+                             .target_logits = chunk_target_logits,
+                             .target_rows = target_rows,
+                             .target_tokens = target_tokens,
+                             .num_targets = chunk.num_targets,
+                             .scores = scores + chunk.first_target});
     }
   }
 
@@ -342,11 +344,11 @@ class DeviceForward::Pass {
 };
 
 void DeviceForward::Enqueue(const DeviceBatch& batch, const std::int32_t* block, const DeviceRopeTables& ropes,
-                            double* log_probs) const {
+                            kernels::TargetScore* scores) const {
   Pass pass(*this, batch, block, ropes);
   pass.Embed();
   for (std::size_t i = 0; i < weights_.layers.size(); ++i) pass.Layer(i);
-  pass.Head(log_probs);
+  pass.Head(scores);
 }
 
 }  // namespace prefscore

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One forward pass on a device: queues everything from token ids to log-probabilities, and waits for nothing.
+// One forward pass on a device: queues everything from token ids to scores, and waits for nothing.
 #pragma once
 
 #include <cstdint>
@@ -28,10 +28,10 @@ class DeviceForward {
                 kernels::ElementType element, const DeviceTiles& tiles)
       : device_(device), config_(config), weights_(weights), element_(element), tiles_(tiles) {}
 
-  // block: batch.values in device memory. log_probs: device memory [batch.num_targets], in the batch's target order.
+  // block: batch.values in device memory. scores: device memory [batch.num_targets], in the batch's target order.
   // REQUIRES: the device's queue is held; batch has a target.
   void Enqueue(const DeviceBatch& batch, const std::int32_t* block, const DeviceRopeTables& ropes,
-               double* log_probs) const;
+               kernels::TargetScore* scores) const;
 
  private:
   class Pass;

@@ -63,9 +63,9 @@ class DeviceDecoderTest : public ::testing::TestWithParam<std::tuple<std::string
       for (std::size_t c = 0; c < groups_[g].completions.size(); ++c) {
         const std::vector<double> expected =
             testing::NaiveLogProbs(config_, weights_->views, groups_[g].prompt, groups_[g].completions[c]);
-        EXPECT_EQ(results[g][c].size(), expected.size());
+        EXPECT_EQ(results[g][c].token_logps.size(), expected.size());
         for (std::size_t i = 0; i < expected.size(); ++i, ++count) {
-          const double error = std::abs(results[g][c][i] - expected[i]);
+          const double error = std::abs(results[g][c].token_logps[i] - expected[i]);
           EXPECT_TRUE(std::isfinite(error));
           errors.largest = std::max(errors.largest, error);
           errors.root_mean_square += error * error;
@@ -200,17 +200,23 @@ TEST_P(LlamaDeviceTest, NonFiniteNumbersStayInTheirGroup) {
   const auto alone = model->Forward(std::vector<const PromptGroup*>{&good});
   const auto mixed = model->Forward(std::vector<const PromptGroup*>{&bad, &good, &bad});
   EXPECT_EQ((*mixed)[1], (*alone)[0]);
-  EXPECT_TRUE(std::isnan((*mixed)[0][0][0]));
-  EXPECT_TRUE(std::isnan((*mixed)[2][1][1]));
+  EXPECT_TRUE(std::isnan((*mixed)[0][0].token_logps[0]));
+  EXPECT_TRUE(std::isnan((*mixed)[2][1].token_logps[1]));
 }
 
 TEST_P(LlamaDeviceTest, ProbabilitiesOfAllTokensAddUpToOne) {
   PromptGroup group{{1, 2, 3}, {}};
   for (TokenId token = 0; token < config_.vocab_size; ++token) group.completions.push_back({token});
   const auto results = Make(config_)->Forward(std::vector<const PromptGroup*>{&group});
-  double sum = 0.0;
-  for (const auto& completion : (*results)[0]) sum += std::exp(completion[0]);
+  double sum = 0.0, largest = -1e300;
+  for (const auto& completion : (*results)[0]) {
+    sum += std::exp(completion.token_logps[0]);
+    largest = std::max(largest, completion.token_logps[0]);
+  }
   EXPECT_NEAR(sum, 1.0, 1e-6);
+  for (const auto& completion : (*results)[0]) {
+    EXPECT_EQ(completion.is_greedy_match, completion.token_logps[0] == largest) << "no two are alike here";
+  }
 }
 
 TEST_P(LlamaDeviceTest, GroupWithoutCompletionsHasNoResults) {

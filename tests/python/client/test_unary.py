@@ -39,6 +39,14 @@ def test_completions_under_named_models(demo_client):
     assert result.completions[0].logps[0].token_logps is None
 
 
+@pytest.mark.parametrize("is_asked", [False, True])
+def test_greedy_matches_of_completions(fake_client, is_asked):
+    prompts = [PromptCompletions("p", ["a", "abc"])]
+    [result] = fake_client.score_completions(prompts, ["policy"], return_greedy_match=is_asked)
+    found = [completion.logps[0].is_greedy_match for completion in result.completions]
+    assert found == ([True, False] if is_asked else [None, None])
+
+
 def test_a_faulty_prompt_fails_alone(demo_client):
     good = PromptCompletions("Is it?", [" Yes."])
     results = demo_client.score_completions([good, PromptCompletions([10**9], [[1]]), good])

@@ -129,7 +129,7 @@ class CudaDevice : public Device {
   PREFSCORE_CUDA_KERNEL(PrepareHeads)
   PREFSCORE_CUDA_KERNEL(Activate)
   PREFSCORE_CUDA_KERNEL(HeadTile)
-  PREFSCORE_CUDA_KERNEL(FinishLogProbs)
+  PREFSCORE_CUDA_KERNEL(FinishTargets)
   PREFSCORE_CUDA_KERNEL(CastMatrix)
 #undef PREFSCORE_CUDA_KERNEL
 
