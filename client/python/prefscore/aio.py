@@ -20,10 +20,10 @@ from .calls import Method, Request, Response
 from .client import Client
 from .columns import EvaluatedColumns, LogProbColumns
 from .core import ClientCore
-from .errors import FailedPrecondition, PrefscoreError, from_rpc_error
+from .errors import DeadlineExceeded, FailedPrecondition, PrefscoreError, from_rpc_error
 from .report import Report
 from .retry import NO_RETRIES
-from .servers import Attempts, Server
+from .servers import Attempts, Server, handshake_timeout
 from .types import (
     CacheMode,
     Health,
@@ -261,14 +261,24 @@ class AsyncClient(ClientCore):
         """See `Client._shake_hands`."""
         if (info := self._servers.info(server)) is not None:
             return info
-        async with self._handshake_locks[server]:
+        give_up_at = self._clock.now() + timeout_s
+        lock = self._handshake_locks[server]
+        try:
+            await asyncio.wait_for(lock.acquire(), timeout_s)
+        except asyncio.TimeoutError:  # another task asks, and gets no answer
+            raise handshake_timeout(server, timeout_s) from None
+        try:
             if (info := self._servers.info(server)) is not None:
                 return info
-            epoch = server.epoch
-            response = await self._call(server, calls.LIST_MODELS, models_pb2.ListModelsRequest(), timeout_s)
+            epoch, remaining_s = server.epoch, max(give_up_at - self._clock.now(), 0.001)
+            response = await self._call(server, calls.LIST_MODELS, models_pb2.ListModelsRequest(), remaining_s)
             info = convert.server_info_from_proto(response)
             self._servers.accept(server, info, epoch)
             return info
+        except DeadlineExceeded:
+            raise handshake_timeout(server, timeout_s) from None
+        finally:
+            lock.release()
 
 
 def _is_cancelled() -> bool:

@@ -18,10 +18,10 @@ from .calls import Method, Request, Response
 from .columns import Chunks, EvaluatedColumns, LogProbColumns
 from .content import check_iterable
 from .core import ClientCore, can_start_over
-from .errors import Cancelled, PrefscoreError, from_rpc_error
+from .errors import Cancelled, DeadlineExceeded, PrefscoreError, from_rpc_error
 from .report import Report
 from .retry import NO_RETRIES, RetryPolicy
-from .servers import HANDSHAKE_TIMEOUT_S, Attempts, ChannelSettings, Server
+from .servers import HANDSHAKE_TIMEOUT_S, Attempts, ChannelSettings, Server, handshake_timeout
 from .stream import PairStream, StreamRun
 from .stream_state import options_message
 from .types import (
@@ -215,7 +215,8 @@ class Client(ClientCore):
         return_html: whether the server draws the page, too, about 1 MB: `Report.html`, and what a notebook shows.
 
         A pair without an id is listed by its position, from 0. `pairs` is read on another thread, a few messages ahead
-        of the server; what it raises is raised here. Tried again only where it can be read again, as a list can.
+        of the server; what it raises is raised here. Once it is being read, a report is tried again only where `pairs`
+        can be read again, as a list can.
         Raises InvalidArgument for the first faulty pair, by its index, unless `options.skip_faulty_pairs` is set.
         """
         return self._analyze(pairs, options, return_html, lambda call: None)
@@ -271,11 +272,12 @@ class Client(ClientCore):
         """on_call: is given each call that is made, to cancel it."""
         check_iterable(pairs, "pairs", "pairs")
         first = analysis.options_to_proto(options)
-        retry = self._retry if can_start_over(pairs) else NO_RETRIES
-        attempts = Attempts(self._servers, retry, self._clock, timeout_s=None)
+        attempts = Attempts(self._servers, self._retry, self._clock, timeout_s=None)
 
         def ask(server: Server) -> Report:
             limits = self._shake_hands(server, HANDSHAKE_TIMEOUT_S).limits
+            if not can_start_over(pairs):
+                attempts.stop_after_this()
             return self._analyze_at(server, pairs, analysis.Messages(first, limits, return_html), on_call)
 
         return self._attempt(attempts, ask)
@@ -346,14 +348,22 @@ class Client(ClientCore):
         """What the server told when it was asked for its version; asks it where it was not, or may be another now."""
         if (info := self._servers.info(server)) is not None:
             return info
-        with self._handshake_locks[server]:
+        give_up_at = self._clock.now() + timeout_s
+        lock = self._handshake_locks[server]
+        if not lock.acquire(timeout=timeout_s):  # another thread asks, and gets no answer
+            raise handshake_timeout(server, timeout_s)
+        try:
             if (info := self._servers.info(server)) is not None:
                 return info
-            epoch = server.epoch
-            response = self._call(server, calls.LIST_MODELS, models_pb2.ListModelsRequest(), timeout_s)
+            epoch, remaining_s = server.epoch, max(give_up_at - self._clock.now(), 0.001)
+            response = self._call(server, calls.LIST_MODELS, models_pb2.ListModelsRequest(), remaining_s)
             info = convert.server_info_from_proto(response)
             self._servers.accept(server, info, epoch)
             return info
+        except DeadlineExceeded:
+            raise handshake_timeout(server, timeout_s) from None
+        finally:
+            lock.release()
 
 
 def _open_channel(server: Server, settings: ChannelSettings) -> grpc.Channel:

@@ -23,9 +23,10 @@ class RetryPolicy:
 
     max_attempts: of one call, the first included.
     max_stream_attempts: of a stream, at one server, without any result in between. The default outlasts a restart.
-    max_elapsed_s: no further attempt starts later than this after the first one; for a stream, after its last result.
+    max_elapsed_s: no further attempt starts later than this after the first one; of a stream, after the first failure
+        since the last result.
     initial_backoff_s, max_backoff_s, multiplier: the waits between attempts.
-    jitter: a backoff is scaled by 1 +- jitter, the server's own delay by 1 to 1 + jitter.
+    jitter: in [0, 1]; a backoff is scaled by 1 +- jitter, the server's own delay by 1 to 1 + jitter.
     """
 
     max_attempts: int = 5
@@ -41,6 +42,8 @@ class RetryPolicy:
             value = getattr(self, name)
             if not isinstance(value, int | float) or not value >= least:
                 raise InvalidArgument(f"RetryPolicy.{name} is {value!r}; it must be a number >= {least}")
+        if self.jitter > 1:
+            raise InvalidArgument(f"RetryPolicy.jitter is {self.jitter!r}; it must be a number <= 1")
 
 
 _LEAST = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import math
 import os
 import re
 import threading
@@ -188,6 +189,12 @@ class Server:
         self.epoch += 1
 
 
+def handshake_timeout(server: Server, timeout_s: float) -> PrefscoreError:
+    """Of a handshake that got `timeout_s` and no answer: the call's own time is over, or the server is as good as lost."""
+    kind = DeadlineExceeded if timeout_s < HANDSHAKE_TIMEOUT_S else Unavailable
+    return kind(f"it told no version in {timeout_s:.3g} s", server=server.address)
+
+
 def _check_version(info: ServerInfo, address: str) -> None:
     if info.contract_version == CONTRACT_VERSION:
         return
@@ -258,7 +265,7 @@ class Attempts:
     """The attempts of one unary call: when it ends, and what a last error says. Not thread-safe."""
 
     def __init__(self, servers: Servers, policy: RetryPolicy, clock: Clock, timeout_s: float | None) -> None:
-        if timeout_s is not None and not (isinstance(timeout_s, int | float) and timeout_s > 0):
+        if timeout_s is not None and not (isinstance(timeout_s, int | float) and 0 < timeout_s < math.inf):
             raise InvalidArgument(f"timeout_s is {timeout_s!r}; it must be > 0 seconds, or None for no limit")
         self._servers = servers
         self._clock = clock
@@ -266,6 +273,11 @@ class Attempts:
         self._give_up_at = None if timeout_s is None else clock.now() + timeout_s
         self._backoff = Backoff(policy, clock, policy.max_attempts * len(servers.all))
         self._unavailable: dict[str, str] = {}  # address -> what it last said
+        self._is_last = False
+
+    def stop_after_this(self) -> None:
+        """No attempt follows the one that is under way."""
+        self._is_last = True
 
     def remaining_s(self) -> float | None:
         """Of the call's time; None: no limit."""
@@ -281,7 +293,7 @@ class Attempts:
             self._unavailable[server.address] = error.message
         elapsed_s = self._backoff.elapsed_s
         delay_s = self._backoff.next_delay(error)
-        if delay_s is None:
+        if delay_s is None or self._is_last:
             raise self._final(error, elapsed_s)
         self._servers.rest(server, delay_s, error)
         wait_s = self._servers.shortest_wait()

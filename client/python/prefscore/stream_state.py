@@ -192,6 +192,8 @@ class StreamState:
 
     def delay_after(self, lane: Lane, error: PrefscoreError) -> float:
         """Seconds until the lane's next call. Raises what the caller gets, where the stream is to end."""
+        if lane.backoff.num_failed == 0:
+            lane.backoff.reset()  # time counts from here: what came before is no failing, but slow pairs or callers
         elapsed_s = lane.backoff.elapsed_s
         delay_s = lane.backoff.next_delay(error)
         if not is_retryable(error):

@@ -5,6 +5,7 @@ import contextlib
 import gc
 import inspect
 import itertools
+import threading
 
 import grpc
 import pytest
@@ -281,6 +282,24 @@ def test_a_client_belongs_to_one_event_loop(fake_server):
     asyncio.run(client.models())
     with pytest.raises(prefscore.FailedPrecondition, match="belongs to another event loop"):
         asyncio.run(client.models())
+
+
+def test_a_handshake_of_another_call_does_not_use_up_the_time(fake_server):
+    is_over = threading.Event()
+    fake_server.script["ListModels"] = [Step(release=is_over)]
+
+    async def run():
+        async with AsyncClient(fake_server.address) as client:
+            patient = asyncio.create_task(client.models())
+            await until(lambda: fake_server.calls["ListModels"] == 1)
+            with pytest.raises(prefscore.DeadlineExceeded, match="timeout_s 0.2, 1 attempt"):
+                await client.score_pairs(numbered(1), timeout_s=0.2)
+            assert not patient.done()
+            is_over.set()
+            await patient
+            await client.score_pairs(numbered(1), timeout_s=30)  # the lock is free
+
+    asyncio.run(run())
 
 
 def test_many_calls_at_once(fake_server):

@@ -154,6 +154,22 @@ def test_lists_are_sent_again_and_generators_are_not(fake_server, clock):
     assert fake_server.calls["AnalyzePairs"] == 3
 
 
+def test_a_generator_is_not_read_on_by_another_server(clock):
+    """The second server's report would lack what the first one had."""
+    with FakeServer() as one, FakeServer() as other:
+        for server in (one, other):
+            server.script["AnalyzePairs"] = [Step(grpc.StatusCode.UNAVAILABLE, after_pairs=300)]
+        with prefscore.Client([one.address, other.address], _clock=clock) as client:
+            with pytest.raises(prefscore.Unavailable):
+                client.analyze(Pair("a", "b", "p") for _ in range(1000))
+        assert one.calls["AnalyzePairs"] + other.calls["AnalyzePairs"] == 1
+
+
+def test_a_generator_that_nobody_has_read_goes_to_another_server(fake_server, clock):
+    with prefscore.Client(["127.0.0.1:1", fake_server.address], _clock=clock) as client:
+        assert client.analyze(Pair("a", "b", "p") for _ in range(1000)).message.num_pairs == 1000
+
+
 @pytest.mark.parametrize(("options", "message"), [
     (ScoringOptions(), "options: must be AnalysisOptions, not ScoringOptions"),
     (AnalysisOptions(max_slices=-1), "max_slices: must be a count >= 0, not -1"),

@@ -3,7 +3,8 @@
 import threading
 
 import pytest
-from fake_server import FakeServer
+from fake_server import FakeServer, Step
+from test_stream import wait_until
 
 import prefscore
 
@@ -46,6 +47,21 @@ def test_a_silent_server_is_asked_again(fake_server, clock):
         with pytest.raises(prefscore.VersionMismatch):
             client.score_pairs([PAIR])
     assert fake_server.calls["ScorePairs"] == 1
+
+
+def test_a_handshake_of_another_call_does_not_use_up_the_time(fake_server):
+    is_over = threading.Event()
+    fake_server.script["ListModels"] = [Step(release=is_over)]
+    with prefscore.Client(fake_server.address) as client:
+        patient = threading.Thread(target=client.models)
+        patient.start()
+        wait_until(lambda: fake_server.calls["ListModels"] == 1)
+        with pytest.raises(prefscore.DeadlineExceeded, match="timeout_s 0.2, 1 attempt"):
+            client.score_pairs([PAIR], timeout_s=0.2)
+        assert patient.is_alive()
+        is_over.set()
+        patient.join(30)
+        client.score_pairs([PAIR], timeout_s=30)  # the lock is free
 
 
 def test_many_threads_ask_once(fake_server):

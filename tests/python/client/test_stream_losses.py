@@ -144,6 +144,39 @@ def test_attempts_are_counted_since_the_last_result(fake_server, clock):
             list(client.stream_pairs(numbered(5)))
 
 
+def test_a_loss_after_a_long_silence_is_tried_again(fake_server, clock):
+    """Of the pairs' source, or of the caller."""
+    may_go = threading.Event()
+
+    def pairs():
+        yield from numbered(3)
+        may_go.wait(30)
+        yield from numbered(2)
+
+    with prefscore.Client(fake_server.address, _clock=clock) as client:
+        stream = client.stream_pairs(pairs())
+        for _ in range(3):
+            next(stream)
+        clock.time_s += 10 * prefscore.RetryPolicy().max_elapsed_s
+        fake_server.restart()
+        may_go.set()
+        assert len(list(stream)) == 2
+
+
+def test_a_server_that_does_not_answer_leaves_the_stream_to_others(monkeypatch):
+    for module in (prefscore.servers, prefscore.client):
+        monkeypatch.setattr(module, "HANDSHAKE_TIMEOUT_S", 0.3)
+    is_over = threading.Event()
+    with FakeServer() as silent, FakeServer(result_delay_s=0.001) as other:
+        silent.script["ListModels"] = [Step(release=is_over) for _ in range(50)]
+        with prefscore.Client([silent.address, other.address], retry=PATIENT) as client:
+            check(list(client.stream_pairs(numbered(600))), numbered(600), in_order=False)
+            client.score_pairs(numbered(1))
+            client.score_pairs(numbered(1))
+        is_over.set()
+    assert other.calls["ScorePairs"] == 2 and silent.calls["ListModels"] > 1
+
+
 def test_servers_share_the_work():
     servers = [FakeServer(result_delay_s=delay_s) for delay_s in (0.001, 0.001, 0.02)]
     with servers[0], servers[1], servers[2]:

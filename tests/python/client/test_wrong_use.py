@@ -42,6 +42,7 @@ def test_addresses_that_are_none(kind, servers, message):
     (dict(timeout_s=0), "timeout_s is 0; it must be > 0 seconds, or None for no limit"),
     (dict(timeout_s=float("nan")), "timeout_s is nan"),
     (dict(timeout_s="3"), "timeout_s is '3'"),
+    (dict(timeout_s=float("inf")), "timeout_s is inf; .*None for no limit"),
     (dict(max_in_flight_pairs=0), "max_in_flight_pairs is 0; it must be an int >= 1"),
     (dict(max_in_flight_bytes=1.5), "max_in_flight_bytes is 1.5; it must be an int >= 1"),
     (dict(retry=3), "retry: must be a RetryPolicy, not int"),
@@ -52,7 +53,7 @@ def test_wrong_settings(arguments, message):
 
 
 @pytest.mark.parametrize("arguments", [
-    dict(max_attempts=0), dict(jitter=-1), dict(multiplier=0.5), dict(max_elapsed_s=float("nan")),
+    dict(max_attempts=0), dict(jitter=-1), dict(jitter=1.5), dict(multiplier=0.5), dict(max_elapsed_s=float("nan")),
     dict(initial_backoff_s="1"),
 ])  # fmt: skip
 def test_wrong_retry_policies(arguments):

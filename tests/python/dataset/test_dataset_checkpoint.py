@@ -3,10 +3,13 @@
 
 import collections
 import json
+import os
 import pathlib
 import signal
 import subprocess
 import sys
+import threading
+import time
 
 import datasets
 import pandas as pd
@@ -15,7 +18,7 @@ import pytest
 from fake_server import Code, FakeServer, Step
 
 import prefscore
-from prefscore.dataset import run
+from prefscore.dataset import files, hugging_face, run
 from prefscore.dataset.parts import Part, Parts
 
 NUM_ROWS = 90
@@ -222,10 +225,109 @@ def test_a_folder_belongs_to_one_run(fake_server, rows, tmp_path):
     dataset = datasets.Dataset.from_list(rows).to_iterable_dataset()
     iterator = iter(prefscore.score_dataset(dataset, fake_server.address, checkpoint=tmp_path))
     next(iterator)
-    with pytest.raises(prefscore.FailedPrecondition, match="another run is using this folder"):
+    with pytest.raises(prefscore.FailedPrecondition, match="another run is using the folder of checkpoint"):
         prefscore.score_dataset(pd.DataFrame(rows), fake_server.address, checkpoint=tmp_path)
     iterator.close()
     prefscore.score_dataset(pd.DataFrame(rows), fake_server.address, checkpoint=tmp_path)
+
+
+@pytest.fixture
+def scoring_in_between(fake_server, rows):
+    """begin(score): scores in another thread, which waits in the midst of the rows that it is given; `let_go()`, which
+    this gives, ends the wait and gives what came of it."""
+    may_go, has_begun, outcome = threading.Event(), threading.Event(), []
+
+    def generate():
+        for idx, row in enumerate(rows):
+            if idx == 60:
+                has_begun.set()
+                assert may_go.wait(30)
+            yield row
+
+    def run(score):
+        try:
+            outcome.append(score(generate()))
+        except BaseException as error:
+            outcome.append(error)
+
+    def begin(score):
+        thread = threading.Thread(target=run, args=(score,))
+        thread.start()
+        assert has_begun.wait(30)
+
+        def let_go():
+            may_go.set()
+            thread.join(30)
+            return outcome[0]
+
+        return let_go
+
+    yield begin
+    may_go.set()
+
+
+def test_a_second_run_leaves_the_scores_of_the_first_alone(fake_server, rows, tmp_path, monkeypatch, scoring_in_between):
+    """They are in one file, of the checkpoint's folder."""
+    dataset = datasets.Dataset.from_list(rows)
+
+    def score(generated):
+        slow = run.Run.scored
+        monkeypatch.setattr(run.Run, "scored", lambda self, _, *more: slow(self, generated, *more))
+        return prefscore.score_dataset(dataset, fake_server.address, checkpoint=tmp_path)
+
+    monkeypatch.setattr(hugging_face, "_BATCH_ROWS", 1)
+    let_go = scoring_in_between(score)
+    give_up_at = time.monotonic() + 30
+    while not any(path.stat().st_size for path in tmp_path.glob("scores.*")):  # what a second run could destroy
+        assert time.monotonic() < give_up_at
+        time.sleep(0.01)
+    with pytest.raises(prefscore.FailedPrecondition, match="another run is using"):
+        prefscore.score_dataset(dataset, fake_server.address, checkpoint=tmp_path)
+    assert let_go()["policy_chosen_logp"][:] == [-float(len(row["chosen"])) for row in rows]
+
+
+def test_a_second_run_leaves_the_output_of_the_first_alone(
+    fake_server, rows, tmp_path, monkeypatch, scoring_in_between
+):
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    output = tmp_path / "scored.jsonl"
+
+    def score(generated):
+        monkeypatch.setattr(files, "_json_rows", lambda inputs: generated)
+        return prefscore.score_dataset(tmp_path / "pairs.jsonl", fake_server.address, output=output)
+
+    let_go = scoring_in_between(score)
+    with pytest.raises(prefscore.FailedPrecondition, match="another run is using .*scored.jsonl"):
+        prefscore.score_dataset(tmp_path / "pairs.jsonl", fake_server.address, output=output)
+    assert let_go() == output
+    assert [json.loads(line)["chosen"] for line in output.read_text().splitlines()] == [row["chosen"] for row in rows]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pairs.jsonl", "scored.jsonl"]
+
+
+def test_a_fork_does_not_keep_the_folder(tmp_path, schema):
+    """As a worker of a DataLoader that was started while the run was under way, and outlives it."""
+    with Parts(tmp_path, {}, schema):
+        reading, writing = os.pipe()
+        if (child := os.fork()) == 0:
+            os.close(writing)
+            os.read(reading, 1)  # until the parent closes its end
+            os._exit(0)
+        os.close(reading)
+    try:
+        with Parts(tmp_path, {}, schema):
+            pass
+    finally:
+        os.close(writing)
+        os.waitpid(child, 0)
+
+
+def test_what_a_killed_run_left_of_the_output_is_written_over(fake_server, rows, tmp_path):
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "scored.jsonl.partial").write_text("x" * 1_000_000)
+    output = prefscore.score_dataset(
+        tmp_path / "pairs.jsonl", fake_server.address, output=tmp_path / "scored.jsonl"
+    )
+    assert len([json.loads(line) for line in output.read_text().splitlines()]) == NUM_ROWS
 
 
 def test_failed_rows_are_kept_too(fake_server, rows, tmp_path):
@@ -292,7 +394,8 @@ def test_parts_end_after_a_while(fake_client, rows, tmp_path):
     assert len(list(tmp_path.glob("part-*"))) > 3
 
 
-def test_checkpoint_folder_is_made(fake_server, rows, tmp_path):
+@pytest.mark.parametrize("kind", [pd.DataFrame, datasets.Dataset.from_list])
+def test_checkpoint_folder_is_made(fake_server, rows, tmp_path, kind):
     folder = tmp_path / "a" / "b"
-    prefscore.score_dataset(pd.DataFrame(rows), fake_server.address, checkpoint=str(folder))
+    prefscore.score_dataset(kind(rows), fake_server.address, checkpoint=str(folder))
     assert (pathlib.Path(folder) / "settings.json").exists()

@@ -8,12 +8,13 @@ import json
 import os
 import pathlib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import IO, Any
 
 from ..errors import InvalidArgument
 from .job import Job
 from .parts import require_pyarrow
 from .run import BadRow, Record, Scored
+from .whole_file import whole_file
 
 _JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 _BATCH_ROWS = 1000
@@ -41,12 +42,8 @@ def score_files(inputs: Paths, output: pathlib.Path, job: Job) -> pathlib.Path:
             raise InvalidArgument(f"there is no file {path}")
         if output.exists() and output.samefile(path):
             raise InvalidArgument(f"output and input are the same file: {path}")
-    partial = output.with_name(output.name + ".partial")
-    try:
-        (_score_json if is_json else _score_parquet)(inputs, partial, job)
-        partial.replace(output)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(output) as file:
+        (_score_json if is_json else _score_parquet)(inputs, file, job)
     return output
 
 
@@ -61,11 +58,11 @@ def _is_json(path: pathlib.Path) -> bool:
 # --- JSON lines -----------------------------------------------------------------------------------------------------
 
 
-def _score_json(inputs: Paths, partial: pathlib.Path, job: Job) -> None:
-    with open(partial, "wb") as file, contextlib.closing(job.scored(_json_rows(inputs), None, None)) as scored:
+def _score_json(inputs: Paths, output: IO[bytes], job: Job) -> None:
+    with contextlib.closing(job.scored(_json_rows(inputs), None, None)) as scored:
         for row, record in scored:
             job.replaced(row)
-            file.write(_json_line({**row, **record}))
+            output.write(_json_line({**row, **record}))
 
 
 def _json_rows(inputs: Paths) -> Iterator[Record | BadRow]:
@@ -94,7 +91,7 @@ def _json_line(row: Record) -> bytes:
 # --- Parquet --------------------------------------------------------------------------------------------------------
 
 
-def _score_parquet(inputs: Paths, partial: pathlib.Path, job: Job) -> None:
+def _score_parquet(inputs: Paths, output: IO[bytes], job: Job) -> None:
     require_pyarrow()
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -109,7 +106,7 @@ def _score_parquet(inputs: Paths, partial: pathlib.Path, job: Job) -> None:
     rows = (row for batch in _batches(inputs, needed) for row in batch.to_pylist())
     num_rows = sum(pq.read_metadata(path).num_rows for path in inputs)
     with contextlib.closing(job.scored(rows, schema.names, num_rows)) as scored:
-        _write_parquet(inputs, kept_schema, scored, partial, job)
+        _write_parquet(inputs, kept_schema, scored, output, job)
 
 
 def _batches(inputs: Paths, columns: Sequence[str]) -> Iterator[Any]:
@@ -120,13 +117,13 @@ def _batches(inputs: Paths, columns: Sequence[str]) -> Iterator[Any]:
             yield from file.iter_batches(_BATCH_ROWS, columns=list(columns))
 
 
-def _write_parquet(inputs: Paths, input_schema: Any, scored: Iterator[Scored], partial: pathlib.Path, job: Job) -> None:
+def _write_parquet(inputs: Paths, input_schema: Any, scored: Iterator[Scored], output: IO[bytes], job: Job) -> None:
     """Reads the inputs a second time: their columns come out as they went in."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     schema = pa.schema([*input_schema, *job.columns.arrow_schema], input_schema.metadata)
-    with pq.ParquetWriter(partial, schema) as writer:
+    with pq.ParquetWriter(output, schema) as writer:
         for batch in _batches(inputs, input_schema.names):
             records = [record for _, (_, record) in zip(range(len(batch)), scored)]
             scores = pa.RecordBatch.from_pylist(records, schema=job.columns.arrow_schema)

@@ -19,6 +19,7 @@ from ..client import Client
 from ..errors import FailedPrecondition
 from .job import Job
 from .run import Record
+from .whole_file import whole_file
 
 _BATCH_ROWS = 1000
 
@@ -30,6 +31,7 @@ def score_dataset(dataset: datasets.Dataset, job: Job) -> datasets.Dataset:
     rows = dataset.with_format(None).select_columns(job.reader(dataset.column_names).columns)
     if job.checkpoint is not None:
         folder = pathlib.Path(job.checkpoint)
+        folder.mkdir(parents=True, exist_ok=True)
     else:
         folder = pathlib.Path(tempfile.mkdtemp(prefix="prefscore-"))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -46,11 +48,9 @@ def score_dataset(dataset: datasets.Dataset, job: Job) -> datasets.Dataset:
 
 def _write_arrow(path: pathlib.Path, records: Iterator[Record], schema: pa.Schema) -> datasets.Dataset:
     features = datasets.Features.from_arrow_schema(schema)
-    partial = path.with_suffix(".partial")
-    with pa.OSFile(str(partial), "wb") as file, pa.ipc.new_stream(file, features.arrow_schema) as writer:
+    with whole_file(path) as file, pa.ipc.new_stream(file, features.arrow_schema) as writer:
         while batch := _take(records, _BATCH_ROWS):
             writer.write_batch(pa.RecordBatch.from_pylist(batch, schema=features.arrow_schema))
-    partial.replace(path)
     return datasets.Dataset.from_file(str(path))
 
 

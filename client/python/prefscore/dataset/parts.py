@@ -8,6 +8,7 @@ on the disk, so a run that is killed at any point leaves whole parts, without a 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
@@ -18,6 +19,7 @@ from types import TracebackType
 from typing import Any
 
 from ..errors import FailedPrecondition, MissingExtra
+from .whole_file import locked
 
 _PART_NAME = re.compile(r"part-(\d{12})-(\d{12})\.parquet")
 _DIGEST_KEY = b"prefscore_input_digest"
@@ -43,16 +45,14 @@ class Parts:
         self._folder = pathlib.Path(folder)
         self._schema = arrow_schema
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._lock = open(self._folder / "lock", "w")
-        try:
-            self._take_lock()
+        with contextlib.ExitStack() as stack:
+            lock = stack.enter_context(open(self._folder / "lock", "w"))
+            stack.enter_context(locked(lock, f"the folder of checkpoint {self._folder}"))
             for leftover in self._folder.glob("part-*.partial"):
                 leftover.unlink()
             self._check_settings(settings)
             self._ranges = self._find_parts()
-        except BaseException:
-            self._lock.close()
-            raise
+            self._lock = stack.pop_all()
 
     def __enter__(self) -> Parts:
         return self
@@ -92,16 +92,6 @@ class Parts:
             _flush(file)
         self._publish(path)
         self._ranges.append((part.first_row, end_row))
-
-    def _take_lock(self) -> None:
-        try:
-            import fcntl
-        except ImportError:  # no POSIX: two runs in one folder are the caller's to avoid
-            return
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise FailedPrecondition(f"checkpoint {self._folder}: another run is using this folder") from None
 
     def _check_settings(self, settings: Mapping[str, str]) -> None:
         path = self._folder / "settings.json"
