@@ -315,10 +315,10 @@ class Client(ClientCore):
             response = call.result()
             self._servers.answered(server)
             return Report(response.report, response.html)
-        except (grpc.RpcError, grpc.FutureCancelledError) as error:
+        except (grpc.RpcError, grpc.FutureCancelledError):
             if faults:
                 raise faults[0] from None
-            raise messages.with_index(from_rpc_error(call, server.address)) from error
+            raise messages.with_index(from_rpc_error(call, server.address)) from None
         finally:
             call.cancel()
 

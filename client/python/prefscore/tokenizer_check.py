@@ -8,11 +8,10 @@ compared is what matters: the ids of texts that use much of a vocabulary.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from typing import Any
 
 from .client import Client
-from .errors import FailedPrecondition, InvalidArgument, MissingExtra, NotFound, TokenizerMismatch
+from .errors import FailedPrecondition, InvalidArgument, MissingExtra, TokenizerMismatch
 from .types import Model, Pair, ScoringOptions
 
 # Cases, accents, digits, white space, other scripts, code, an address, emoji. No text fills a small context.
@@ -35,7 +34,7 @@ def check_tokenizer(client: Client, tokenizer: Any, model: str = "") -> None:
     Not compared: special tokens around a text, and chat templates. Of a model without a tokenizer only the size of the
     vocabulary is compared. Scores a few short texts.
     """
-    hosted = _find(client.models().models, model)
+    hosted = client.models().model(model, "policy")
     if isinstance(tokenizer, str | os.PathLike):
         tokenizer = _load(tokenizer)
     if not (hasattr(tokenizer, "encode") and hasattr(tokenizer, "get_vocab")):
@@ -51,13 +50,6 @@ def check_tokenizer(client: Client, tokenizer: Any, model: str = "") -> None:
         )
     if hosted.tokenizer_fingerprint:
         _compare(client, tokenizer, hosted)
-
-
-def _find(models: Sequence[Model], name: str) -> Model:
-    for model in models:
-        if model.name == name or (name == "" and model.role in ("policy", "policy_and_reference")):
-            return model
-    raise NotFound(f"the server hosts no model {name!r}; it hosts: {', '.join(model.name for model in models)}")
 
 
 def _load(folder: str | os.PathLike[str]) -> Any:

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias, overload
 import numpy as np
 import numpy.typing as npt
 
-from .errors import InvalidArgument, PairError
+from .errors import InvalidArgument, NotFound, PairError
 
 Message: TypeAlias = Mapping[str, Any]
 """A chat message: "role" and "content"; one with more (tool calls, content parts) is sent as JSON, key order kept."""
@@ -448,6 +448,20 @@ class ServerInfo:
     limits: Limits
     contract_version: int
     server_version: str
+
+    def find_model(self, name: str, role: Literal["policy", "reference"]) -> Model | None:
+        """The model of that name; for "" the one that has the role, if any has."""
+        for model in self.models:
+            if model.name == name if name else model.role in (role, "policy_and_reference"):
+                return model
+        return None
+
+    def model(self, name: str, role: Literal["policy", "reference"]) -> Model:
+        """The same. Raises NotFound where there is none."""
+        if (model := self.find_model(name, role)) is not None:
+            return model
+        what = f"no model {name!r}" if name else f"no model with the role {role!r}; name one"
+        raise NotFound(f"the server hosts {what}. It hosts: {', '.join(repr(model.name) for model in self.models)}")
 
 
 @dataclass(frozen=True, slots=True)

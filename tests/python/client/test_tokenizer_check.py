@@ -71,5 +71,5 @@ def test_what_is_no_tokenizer(fake_client, tmp_path):
         prefscore.check_tokenizer(fake_client, 3)
     with pytest.raises(prefscore.InvalidArgument, match="is no folder"):
         prefscore.check_tokenizer(fake_client, tmp_path / "no-such-folder")
-    with pytest.raises(prefscore.NotFound, match="hosts no model 'other'; it hosts: policy, reference"):
+    with pytest.raises(prefscore.NotFound, match="hosts no model 'other'. It hosts: 'policy', 'reference'"):
         prefscore.check_tokenizer(fake_client, tmp_path, "other")

@@ -78,6 +78,16 @@ def test_calls_are_bounded_in_prompts_and_tokens(monkeypatch):
     assert sorted(map(len, score.calls)) == [1, 1, 2, 2]
 
 
+def test_long_continuations_of_one_context_are_not_one_call(monkeypatch):
+    """As windows of long texts are: each goes after the same prefix token."""
+    monkeypatch.setattr(calls, "_MAX_TOKENS_PER_CALL", 10)
+    score = Scorer()
+    requests = [TokenRequest((1,), (ids,) * 4) for ids in range(7)]
+    assert answers(requests, score) == expected(requests)
+    assert sorted(len(prompt.completions) for call in score.calls for prompt in call) == [1, 2, 2, 2]
+    assert all(len(call) == 1 for call in score.calls)
+
+
 def test_several_calls_are_under_way_and_no_more():
     score, meeting = Scorer(), threading.Barrier(3, timeout=30)
     under_way, most = 0, 0

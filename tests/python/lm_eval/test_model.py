@@ -138,7 +138,7 @@ def test_what_cannot_be_scored_is_refused(lm):
 
 
 @pytest.mark.parametrize(("arguments", "error", "message"), [
-    (dict(model="other"), prefscore.NotFound, "model 'other' is not hosted; the server has: policy, reference"),
+    (dict(model="other"), prefscore.NotFound, "no model 'other'. It hosts: 'policy', 'reference'"),
     (dict(max_length=0), prefscore.InvalidArgument, r"max_length is 0; it must be in \[1, 2047\]"),
     (dict(max_length=2048), prefscore.InvalidArgument, r"max_length is 2048; it must be in \[1, 2047\], since .* 2048"),
     (dict(max_calls=0), prefscore.InvalidArgument, "max_calls is 0; it must be at least 1"),

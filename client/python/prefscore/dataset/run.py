@@ -16,7 +16,7 @@ from google.rpc import status_pb2
 from .. import convert
 from ..client import Client
 from ..errors import FailedPrecondition, InvalidArgument, PairError, from_status
-from ..types import KnownLogProbs, Model, Pair, PairResult, ScoringOptions, ServerInfo
+from ..types import KnownLogProbs, Model, Pair, PairResult, ScoringOptions
 from .columns import OutputColumns, objective_text
 from .parts import Part, Parts
 from .rows import RowReader
@@ -55,14 +55,6 @@ class _Sent(NamedTuple):
     kept_digests: Mapping[str, Any]  # columns of the result
 
 
-def find_model(info: ServerInfo, name: str, role: str) -> Model | None:
-    """That of the name, or the default of the role."""
-    for model in info.models:
-        if model.name == name if name else model.role in (role, "policy_and_reference"):
-            return model
-    return None
-
-
 class Run:
     """One data set's scoring, all its settings checked. Not thread-safe.
 
@@ -85,8 +77,8 @@ class Run:
         self._summary = summary
         self._now = now
         info = client.models()
-        self._policy = find_model(info, options.policy, "policy")
-        self._reference = find_model(info, options.reference, "reference")
+        self._policy = info.find_model(options.policy, "policy")
+        self._reference = info.find_model(options.reference, "reference")
         self._max_pair_bytes = info.limits.max_message_bytes - _MESSAGE_OVERHEAD_BYTES
         self.options = columns.options(
             dataclasses.replace(

@@ -35,23 +35,28 @@ class _Prompt:
     """A context with its continuations, and for each of these the place of its request."""
 
     context: tuple[int, ...]
+    num_tokens: int
     continuations: list[tuple[int, ...]] = field(default_factory=list)
     places: list[int] = field(default_factory=list)
 
-    @property
-    def num_tokens(self) -> int:
-        return len(self.context) + sum(map(len, self.continuations))
-
 
 def _prompts(requests: Sequence[TokenRequest], max_completions: int) -> Iterable[_Prompt]:
-    """Requests with the same context become one prompt, or several where they are more than the server takes."""
+    """Requests with the same context become one prompt, or several where they are more than a call takes.
+
+    Windows of long texts have a context of one token: their continuations alone would fill a server's queue.
+    """
     prompts: list[_Prompt] = []
     open_prompts: dict[tuple[int, ...], _Prompt] = {}
     for place, (context, continuation) in enumerate(requests):
         prompt = open_prompts.get(context)
-        if prompt is None or len(prompt.continuations) == max_completions:
-            prompt = open_prompts[context] = _Prompt(context)
+        if (
+            prompt is None
+            or len(prompt.continuations) == max_completions
+            or prompt.num_tokens + len(continuation) > _MAX_TOKENS_PER_CALL
+        ):
+            prompt = open_prompts[context] = _Prompt(context, len(context))
             prompts.append(prompt)
+        prompt.num_tokens += len(continuation)
         prompt.continuations.append(continuation)
         prompt.places.append(place)
     return prompts

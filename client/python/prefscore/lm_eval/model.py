@@ -15,9 +15,9 @@ from lm_eval.api.registry import register_model
 from tqdm import tqdm
 
 from ..client import Client
-from ..errors import InvalidArgument, NotFound
+from ..errors import InvalidArgument
 from ..tokenizer_check import check_tokenizer
-from ..types import Model, PromptCompletions, PromptResult, ServerInfo
+from ..types import Model, PromptCompletions, PromptResult
 from .calls import TokenRequest, answer_all
 
 
@@ -65,7 +65,7 @@ class PrefscoreLM(TemplateLM):  # type: ignore[misc]  # lm_eval is untyped
             servers = [server.strip() for server in servers.split(";")]
         self._client = servers if isinstance(servers, Client) else Client(servers)
         info = self._client.models()
-        self._model = _find(info, model)
+        self._model = info.model(model, "policy")
         self._limits = info.limits
         self._max_length = _check_max_length(max_length, self._model)
         self._max_calls = max_calls
@@ -194,14 +194,6 @@ class PrefscoreLM(TemplateLM):  # type: ignore[misc]  # lm_eval is untyped
             cache_policy=self._cache_policy,
             return_greedy_match=True,
         )
-
-
-def _find(info: ServerInfo, name: str) -> Model:
-    for model in info.models:
-        if model.name == name if name else model.role in ("policy", "policy_and_reference"):
-            return model
-    known = ", ".join(model.name for model in info.models)
-    raise NotFound(f"model {name!r} is not hosted; the server has: {known}")
 
 
 def _check_max_length(max_length: int | None, model: Model) -> int:

@@ -12,9 +12,9 @@ from functools import partial
 from typing import Any, TypeVar
 
 from ..client import Client
-from ..errors import Cancelled, FailedPrecondition, InvalidArgument, NotFound, PrefscoreError
+from ..errors import Cancelled, FailedPrecondition, InvalidArgument, PrefscoreError
 from ..retry import Backoff, Clock, RetryPolicy
-from ..types import Model, ModelIdentity, PromptCompletions, PromptResult, ServerInfo
+from ..types import ModelIdentity, PromptCompletions, PromptResult
 from .batches import Float64s, logps_of_rows, prompts_of_batch
 
 logger = logging.getLogger("prefscore.trl")
@@ -75,7 +75,7 @@ class RemoteReference:
         self._clock = _clock
         self._told_modes: set[str] = set()
         info = self.patiently(self.client.models)
-        model = _find(info, options.model)
+        model = info.model(options.model, "reference")
         if options.expected_digest not in ("", model.digest):
             raise FailedPrecondition(
                 f"the server's model {model.name!r} has the digest {model.digest}, and expected_digest is "
@@ -175,14 +175,3 @@ class _StoppableClock(Clock):
 
     def sleep(self, delay_s: float) -> None:
         self._stopped.wait(delay_s)
-
-
-def _find(info: ServerInfo, name: str) -> Model:
-    for model in info.models:
-        if model.name == name or (not name and model.role in ("reference", "policy_and_reference")):
-            return model
-    names = ", ".join(repr(model.name) for model in info.models)
-    what = f"no model {name!r}" if name else "no model with the role of the reference; name one by ReferenceOptions"
-    raise NotFound(f"the server has {what}. It hosts: {names}")
-
-

@@ -59,6 +59,8 @@ class RemoteReferenceDPOTrainer(DPOTrainer):  # type: ignore[misc]
     another, and what `Client` raises.
     """
 
+    data_collator: Any
+
     def __init__(
         self,
         model: Any,
