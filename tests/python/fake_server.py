@@ -199,14 +199,15 @@ class FakeServer:
             bad = error_details_pb2.BadRequest(field_violations=[violation])
             result.status.CopyFrom(make_status(Code.INVALID_ARGUMENT, "pair.chosen: is bad", [bad]))
             return result
-        for model in ("policy", "reference"):
+        for model, name_of_model in (("policy", options.policy), ("reference", options.reference)):
             for side in ("chosen", "rejected"):
                 name = f"{model}_{side}_logp"
-                known = getattr(pair.known, name) if pair.known.HasField(name) else None
-                setattr(result, name, fake_logp(getattr(pair, side), model) if known is None else known)
+                if pair.known.HasField(name):
+                    setattr(result, name, getattr(pair.known, name))
+                else:
+                    setattr(result, name, fake_logp(getattr(pair, side), model))
+                    setattr(result, f"{model}_digest", self.digests[name_of_model or model])
         _derive(result, options.objectives)
-        result.policy_digest = self.digests[options.policy or "policy"]
-        result.reference_digest = self.digests[options.reference or "reference"]
         result.tokenizer_fingerprint = self.tokenizer_fingerprint
         result.numerics_mode = "fake-1"
         return result

@@ -158,6 +158,8 @@ def objective_to_proto(
 def objectives_to_proto(objectives: Sequence[types.Objective | types.WeightedSum | str]) -> list[pb.Objective]:
     if isinstance(objectives, (str, types.Objective, types.WeightedSum)):
         objectives = [objectives]
+    if not isinstance(objectives, Sequence):  # a generator would be empty the second time
+        raise wrong("objectives", f"must be a list, not {type(objectives).__name__}")
     return [objective_to_proto(objective, f"objectives[{idx}]") for idx, objective in enumerate(objectives)]
 
 

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which columns are read, and which are written."""
 
+import json
+
 import datasets
 import numpy as np
 import pandas as pd
 import pytest
+from fake_server import FakeServer
 
 import prefscore
 from prefscore.dataset.columns import objective_text
@@ -124,7 +127,11 @@ def test_objectives_as_text(text):
         ({"columns": ["loss", "loss"]}, "twice: sigmoid/loss"),
         ({"existing": "replace"}, "existing is 'replace'; it must be one of: error, keep, overwrite"),
         ({"on_error": "skip"}, "on_error is 'skip'"),
-        ({"options": {}}, "options must be ScoringOptions, not dict"),
+        ({"options": {}}, "options: must be ScoringOptions, not dict"),
+        (
+            {"options": prefscore.ScoringOptions(objectives=(name for name in ["ipo"]))},
+            "objectives: must be a list, not generator",
+        ),
     ],
 )
 def test_wrong_arguments(fake_client, rows, arguments, message):
@@ -150,6 +157,40 @@ def test_existing_columns_are_replaced_only_if_asked(fake_client, rows, expected
 
     dataset = prefscore.score_dataset(datasets.Dataset.from_pandas(frame), fake_client, existing="overwrite")
     assert list(dataset["ref_chosen_logps"]) == expected["ref_chosen_logps"]
+
+
+def test_kept_log_probs_are_of_the_models_that_score(fake_server, rows, expected):
+    """Of the policy before, or of a reference before, none is kept."""
+    before = prefscore.score_dataset(pd.DataFrame(rows), fake_server.address)
+    for name in ("policy_chosen_logp", "ref_chosen_logps"):
+        before[name] -= 1000  # what only the earlier models gave
+    again = prefscore.score_dataset(before, fake_server.address, existing="keep")
+    assert list(again["policy_chosen_logp"]) == list(before["policy_chosen_logp"])
+    assert set(again["policy_digest"]) == {"p" * 64}  # although no policy ran
+
+    with FakeServer(digests={"policy": "n" * 64, "reference": "r" * 64}) as other:
+        scored = prefscore.score_dataset(again, other.address, existing="keep")
+    assert list(scored["policy_chosen_logp"]) == expected["policy_chosen_logp"]
+    assert list(scored["ref_chosen_logps"]) == list(before["ref_chosen_logps"])
+    assert set(scored["policy_digest"]) == {"n" * 64} and set(scored["reference_digest"]) == {"r" * 64}
+
+
+def test_token_ids_are_read_only_where_they_are_not_to_be_overwritten(fake_server):
+    """They may be another tokenizer's."""
+    row = {"prompt": "Q", "chosen": "a", "rejected": "b", "prompt_ids": [1], "chosen_ids": [2], "rejected_ids": [3]}
+    for columns in (["prompt_ids", "chosen_ids", "rejected_ids"], ["loss"]):
+        prefscore.score_dataset(pd.DataFrame([row]), fake_server.address, existing="overwrite", columns=columns)
+    pairs = fake_server.pairs
+    assert pairs[0].chosen.text == "a" and list(pairs[1].chosen.token_ids.ids) == [2]
+
+
+def test_arrays_within_messages(fake_server):
+    """As pandas reads them from Parquet."""
+    call = {"function": {"name": "f", "arguments": np.array(["x"], dtype=object)}}
+    chosen = {"role": "assistant", "content": "", "tool_calls": np.array([call], dtype=object)}
+    [pair] = sent(fake_server, [{"chosen": [chosen], "rejected": [{"role": "assistant", "content": "n"}]}])
+    function = json.loads(pair.chosen.conversation.messages[0].json)["tool_calls"][0]["function"]
+    assert function == {"name": "f", "arguments": ["x"]}
 
 
 def test_columns_that_are_not_written_may_exist_and_count_for_nothing(fake_server, fake_client, rows):

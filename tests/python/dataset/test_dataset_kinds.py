@@ -69,6 +69,15 @@ def test_iterable_dataset_is_lazy(fake_server, fake_client, rows, expected, has_
     assert len(list(scored)) == 25  # again
 
 
+def test_iterable_dataset_with_a_format(fake_client):
+    rows = [{"prompt_ids": [1], "chosen_ids": [2] * idx, "rejected_ids": [3], "policy_chosen_logp": -5.0}
+            for idx in range(1, 4)]  # fmt: skip
+    dataset = datasets.Dataset.from_list(rows).to_iterable_dataset().with_format("numpy")
+    found = list(prefscore.score_dataset(dataset, fake_client, existing="keep", on_error="raise"))
+    assert [row["policy_margin"] for row in found] == [-4.0] * 3
+    assert [row["chosen_ids"].tolist() for row in found] == [[2], [2, 2], [2, 2, 2]]
+
+
 def test_iterable_dataset_reads_no_more_than_is_asked_for(fake_server, rows):
     num_read = 0
 

@@ -33,7 +33,7 @@ def write(path, **columns):
         ([1, 2, 3], {"part_rows": 0}, prefscore.InvalidArgument, "part_rows is 0"),
         ([1, 2, 3], {"num_actors": 0}, prefscore.InvalidArgument, "num_actors is 0"),
         ([1, 2, 3], {"columns": ["losses"]}, prefscore.InvalidArgument, "no column 'losses'"),
-        ([1, 2, 3], {"options": {}}, prefscore.InvalidArgument, "options must be ScoringOptions"),
+        ([1, 2, 3], {"options": {}}, prefscore.InvalidArgument, "options: must be ScoringOptions"),
         ([1, 2, 3], {"inputs": []}, prefscore.InvalidArgument, "inputs is empty"),
         ([1, 2, 3], {"inputs": "/nowhere.parquet"}, prefscore.InvalidArgument, "no Parquet file at /nowhere.parquet"),
     ],

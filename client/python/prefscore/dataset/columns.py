@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from .. import convert
 from ..errors import InvalidArgument, PairError
 from ..types import (
     Objective,
@@ -135,6 +136,7 @@ class OutputColumns:
     def __init__(self, columns: Sequence[str], options: ScoringOptions, has_errors: bool) -> None:
         if isinstance(columns, str) or not all(isinstance(name, str) for name in columns):
             raise InvalidArgument(f"columns must be a list of names, not {columns!r}")
+        convert.options_to_proto(options)  # tells what is wrong with them
         self._arguments = (tuple(columns), options, has_errors)
         given = options.objectives
         objectives = [given] if isinstance(given, str | Objective | WeightedSum) else given or ["sigmoid"]

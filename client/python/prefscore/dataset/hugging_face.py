@@ -7,6 +7,7 @@ import atexit
 import contextlib
 import pathlib
 import shutil
+import sys
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator
@@ -80,7 +81,9 @@ def score_iterable(dataset: datasets.IterableDataset, job: Job) -> datasets.Iter
         job.reader(dataset.features)
         kept = {name: feature for name, feature in dataset.features.items() if name not in replaced}
         features = datasets.Features(kept | dict(datasets.Features.from_arrow_schema(job.columns.arrow_schema)))
-    return datasets.IterableDataset.from_generator(_Rows(dataset, job), features=features)
+    scored = datasets.IterableDataset.from_generator(_Rows(dataset.with_format(None), job), features=features)
+    formatting = getattr(dataset, "_formatting", None)  # there is no public name for it
+    return scored if formatting is None else scored.with_format(formatting.format_type)
 
 
 class _Rows:
@@ -121,11 +124,9 @@ def _find(key: int) -> _Rows:
 
 
 def _check_not_shared() -> None:
-    try:
-        from torch.utils.data import get_worker_info
-    except ImportError:
+    if (torch_data := sys.modules.get("torch.utils.data")) is None:  # who is a worker has imported it
         return
-    worker = get_worker_info()
+    worker = torch_data.get_worker_info()
     if worker is not None and worker.num_workers > 1:
         # The input would give each worker a share of its rows, and only the first worker asks.
         raise FailedPrecondition(

@@ -70,6 +70,11 @@ class Job:
         self.reader(present)
 
     def reader(self, present: Iterable[str]) -> RowReader:
+        """What rows with the columns `present` are read by. Raises MissingColumns."""
+        present = list(present)
+        if self.existing == "overwrite" and all(name in present for name in ("chosen", "rejected")):
+            # Token ids that are computed anew, perhaps by another tokenizer, are not what is scored.
+            present = [name for name in present if name not in self.columns.names]
         return RowReader(present, uses_known=self.existing == "keep")
 
     def scored(

@@ -25,12 +25,17 @@ KNOWN_COLUMNS = {
     "reference_chosen_logp": ("reference_chosen_logp", "ref_chosen_logps"),
     "reference_rejected_logp": ("reference_rejected_logp", "ref_rejected_logps"),
 }
+# The column that tells which model log-probs are of.
+DIGEST_COLUMNS = {
+    "policy_digest": ("policy_chosen_logp", "policy_rejected_logp"),
+    "reference_digest": ("reference_chosen_logp", "reference_rejected_logp"),
+}
 
 
 class RowReader:
     """Reads pairs from rows with these columns. Raises MissingColumns unless they make a pair.
 
-    uses_known: log-probs that rows bring are taken as known.
+    uses_known: log-probs that rows bring are taken as known, unless a digest beside them is of another model.
     """
 
     def __init__(self, columns: Iterable[str], uses_known: bool) -> None:
@@ -52,17 +57,35 @@ class RowReader:
             for logp, names in KNOWN_COLUMNS.items()
         }
         known = [name for names in self._known.values() for name in names]
-        self.columns = [name for name in (*inputs, "score_gap", *known) if name in present]
+        digests = [name for name in DIGEST_COLUMNS if known and name in present]
+        self.columns = [name for name in (*inputs, "score_gap", *known, *digests) if name in present]
         """Those that are read."""
 
-    def pair(self, row: Mapping[str, Any]) -> Pair:
-        """What is wrong in a row is told by who converts the pair."""
-        known = KnownLogProbs(
-            **{
-                logp: next((value for name in names if (value := _plain(row.get(name))) is not None), None)
-                for logp, names in self._known.items()
-            }
-        )
+    def kept_digests(self, row: Mapping[str, Any], pair: Pair) -> dict[str, str]:
+        """Those of models that the pair's log-probs are known of, by column: the server does not tell them."""
+        kept = {}
+        for column, (chosen, rejected) in DIGEST_COLUMNS.items():
+            if column in self.columns and isinstance(digest := row.get(column), str) and digest:
+                if getattr(pair.known, chosen) is not None and getattr(pair.known, rejected) is not None:
+                    kept[column] = digest
+        return kept
+
+    def _known_logps(self, row: Mapping[str, Any], digests: Mapping[str, str]) -> KnownLogProbs:
+        known = {
+            logp: next((value for name in names if (value := _plain(row.get(name))) is not None), None)
+            for logp, names in self._known.items()
+        }
+        for column, logps in DIGEST_COLUMNS.items():
+            if column in self.columns and (told := _plain(row.get(column))) and digests[column] not in ("", told):
+                known.update(dict.fromkeys(logps))
+        return KnownLogProbs(**known)
+
+    def pair(self, row: Mapping[str, Any], digests: Mapping[str, str]) -> Pair:
+        """What is wrong in a row is told by who converts the pair.
+
+        digests: of the models that score, by column; "": none does.
+        """
+        known = self._known_logps(row, digests)
         score_gap = _plain(row.get("score_gap"))
         if self._has_ids:
             prompt, chosen, rejected = (_plain(row.get(name)) for name in ID_COLUMNS)
@@ -89,7 +112,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return [_plain(item) for item in value] if value.dtype == object else value
     if isinstance(value, Mapping):
-        return {key: _plain(item) if isinstance(item, np.ndarray) else item for key, item in value.items()}
+        return {key: _plain(item) if isinstance(item, np.ndarray | Mapping) else item for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, bytes) and any(isinstance(v, Mapping) for v in value):
         return [_plain(item) for item in value]
     return None if type(value).__name__ in ("NAType", "NaTType") else value

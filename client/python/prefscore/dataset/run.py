@@ -52,6 +52,7 @@ class _Sent(NamedTuple):
     row: Mapping[str, Any]
     fault: PairError | None
     digest: bytes
+    kept_digests: Mapping[str, Any]  # columns of the result
 
 
 class Run:
@@ -86,6 +87,10 @@ class Run:
                 expected_reference_digest=options.expected_reference_digest or _digest(self._reference),
             )
         )
+        self._digests = {
+            "policy_digest": self.options.expected_policy_digest,
+            "reference_digest": self.options.expected_reference_digest,
+        }
 
     def settings(self) -> dict[str, str]:
         """All that the numbers depend on, and the columns."""
@@ -183,21 +188,21 @@ class Run:
 
     def _prepare(self, row: Mapping[str, Any] | BadRow, reader: RowReader) -> tuple[_Sent, Pair]:
         if isinstance(row, BadRow):
-            return _Sent({}, PairError("INVALID_ARGUMENT", row.message), row.message.encode()), _NO_PAIR
-        pair = reader.pair(row)
+            return _Sent({}, PairError("INVALID_ARGUMENT", row.message), row.message.encode(), {}), _NO_PAIR
+        pair = reader.pair(row, self._digests)
         try:
             message = convert.pair_to_proto(pair).SerializeToString(deterministic=True)
         except InvalidArgument as error:
             fault = PairError(error.code, error.message, error.field_violations)
-            return _Sent(row, fault, error.message.encode()), _NO_PAIR
+            return _Sent(row, fault, error.message.encode(), {}), _NO_PAIR
         digest = hashlib.sha256(message).digest()
         if 0 < self._max_pair_bytes < len(message):
             fault = PairError(
                 "INVALID_ARGUMENT",
                 f"pair: is {len(message)} bytes long; the server's limit is {self._max_pair_bytes} (max_message_bytes)",
             )
-            return _Sent(row, fault, digest), _NO_PAIR
-        return _Sent(row, None, digest), pair
+            return _Sent(row, fault, digest, {}), _NO_PAIR
+        return _Sent(row, None, digest, reader.kept_digests(row, pair)), pair
 
     def _record(self, result: PairResult, sent: _Sent, row_number: int) -> Record:
         error = sent.fault or result.error
@@ -208,6 +213,8 @@ class Run:
             raised = from_status(status)
             raised.field_violations = error.field_violations
             raise raised
+        if sent.kept_digests:
+            result = dataclasses.replace(result, **sent.kept_digests)
         return self._columns.record(result, error)
 
 

@@ -84,7 +84,8 @@ def score_dataset(
     output: path of the file to write, of the input's kind; for files only. It appears when it is whole.
     columns: those to add; `prefscore.dataset.columns` tells which there are.
     existing: what to do where the data set has such columns: "error"; "keep": log-probs that are there are taken as
-        known and only the others computed, columns that follow from them are replaced; "overwrite": all are computed.
+        known and only the others computed, columns that follow from them are replaced; log-probs whose `policy_digest`
+        or `reference_digest` is of another model than the server's are computed, too; "overwrite": all are computed.
     on_error: "keep": a row that cannot be scored has null numbers and its reason in the columns `prefscore_error_code`
         and `prefscore_error`; "raise": the first one ends the call.
     checkpoint: a folder for what is scored so far. The same call goes on from there, whatever ended the run before, and
@@ -99,8 +100,6 @@ def score_dataset(
     Raises MissingColumns; InvalidArgument for other wrong arguments; FailedPrecondition where the checkpoint is in use,
     or is of another data set, model or options; and what `Client.stream_pairs` raises.
     """
-    if not isinstance(options, ScoringOptions):
-        raise InvalidArgument(f"options must be ScoringOptions, not {type(options).__name__}")
     summary = summary if summary is not None else DatasetSummary()
     job = Job(
         client, options, OutputColumns(columns, options, on_error == "keep"), existing, on_error, checkpoint, progress,

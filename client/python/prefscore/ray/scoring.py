@@ -73,8 +73,6 @@ def make_job(
     servers: ClientMaker, options: ScoringOptions, columns: Sequence[str], existing: Existing
 ) -> tuple[Job, dict[str, str]]:
     """With the digests of the models that the servers have now; and all that the numbers depend on."""
-    if not isinstance(options, ScoringOptions):
-        raise InvalidArgument(f"options must be ScoringOptions, not {type(options).__name__}")
     out = OutputColumns(columns, options, has_errors=True)
     with open_client(servers) as client:
         run = Run(client, options, out, "keep", DatasetSummary())
