@@ -122,7 +122,7 @@ class VersionMismatch(PrefscoreError):
 
 
 class TokenizerMismatch(PrefscoreError, ValueError):
-    """Two models tokenise differently; the message tells both fingerprints."""
+    """Token ids mean something else here than at the server; the message tells which."""
 
     code = "FAILED_PRECONDITION"
 
