@@ -241,6 +241,7 @@ class AsyncClient(ClientCore):
     async def _call(
         self, server: Server, method: Method[Request, Response], request: Request, timeout_s: float | None
     ) -> Response:
+        self._check_usable()  # it may have been closed since the step before
         call = self._channels[server].unary_unary(
             method.path, method.request.SerializeToString, method.response.FromString
         )

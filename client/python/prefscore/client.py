@@ -343,6 +343,9 @@ class Client(ClientCore):
             return response
         except grpc.RpcError as error:
             raise from_rpc_error(error, server.address) from None
+        except ValueError:  # what gRPC says of a channel that was closed meanwhile
+            self._check_usable()
+            raise
 
     def _shake_hands(self, server: Server, timeout_s: float) -> ServerInfo:
         """What the server told when it was asked for its version; asks it where it was not, or may be another now."""

@@ -238,6 +238,23 @@ def test_closing_ends_calls_with_a_reason(fake_server):
     asyncio.run(main())
 
 
+def test_closing_between_the_steps_of_a_call(fake_server, monkeypatch):
+    async def run():
+        client = AsyncClient(fake_server.address)
+        shake_hands = client._shake_hands
+
+        async def shake_hands_and_close(*arguments):
+            info = await shake_hands(*arguments)
+            await client.close()
+            return info
+
+        monkeypatch.setattr(client, "_shake_hands", shake_hands_and_close)
+        with pytest.raises(prefscore.FailedPrecondition, match="this AsyncClient is closed"):
+            await client.score_pairs(numbered(1))
+
+    asyncio.run(run())
+
+
 def test_what_reading_the_pairs_raises_is_raised(fake_server):
     async def pairs():
         yield numbered(1)[0]

@@ -175,6 +175,20 @@ def test_closing_ends_a_call_that_is_under_way(fake_server):
     assert isinstance(errors[0], prefscore.FailedPrecondition) and "closed" in str(errors[0])
 
 
+def test_closing_between_the_steps_of_a_call(fake_server, monkeypatch):
+    client = Client(fake_server.address)
+    shake_hands = client._shake_hands
+
+    def shake_hands_and_close(*arguments):
+        info = shake_hands(*arguments)
+        client.close()
+        return info
+
+    monkeypatch.setattr(client, "_shake_hands", shake_hands_and_close)
+    with pytest.raises(prefscore.FailedPrecondition, match="this Client is closed"):
+        client.score_pairs([PAIR])
+
+
 def test_a_message_above_the_servers_limit_is_not_sent_twice(start_server, demo_flags):
     with start_server(*demo_flags, "--max-message-bytes", 65536) as server, Client(server.address) as client:
         with pytest.raises(prefscore.ResourceExhausted, match="65536"):

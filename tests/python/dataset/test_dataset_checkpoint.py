@@ -2,6 +2,8 @@
 """Runs that are cut off go on where they were; nothing is lost, and nothing mixed."""
 
 import collections
+import errno
+import fcntl
 import json
 import os
 import pathlib
@@ -319,6 +321,15 @@ def test_a_fork_does_not_keep_the_folder(tmp_path, schema):
     finally:
         os.close(writing)
         os.waitpid(child, 0)
+
+
+def test_file_systems_without_locks(fake_server, rows, tmp_path, monkeypatch):
+    def flock(file, operation):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    prefscore.score_dataset(datasets.Dataset.from_list(rows), fake_server.address, checkpoint=tmp_path)
+    assert (tmp_path / "scores.arrow").exists()
 
 
 def test_what_a_killed_run_left_of_the_output_is_written_over(fake_server, rows, tmp_path):

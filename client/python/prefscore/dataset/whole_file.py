@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pathlib
 from collections.abc import Iterator
@@ -11,23 +12,35 @@ from typing import IO, Any
 
 from ..errors import FailedPrecondition
 
+# What file systems of clusters say that are mounted without locks.
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+
 
 @contextlib.contextmanager
 def locked(file: IO[Any], what: str) -> Iterator[None]:
-    """Raises FailedPrecondition, naming `what`, where another run has the file locked. Ends with the process, too."""
+    """Raises FailedPrecondition, naming `what`, where another run has the file locked. Ends with the process, too.
+
+    Where there are no such locks, two runs at once are the caller's to avoid.
+    """
     try:
         import fcntl
-    except ImportError:  # no POSIX: two runs at once are the caller's to avoid
+    except ImportError:  # no POSIX
         yield
         return
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        is_locked = True
     except BlockingIOError:
         raise FailedPrecondition(f"another run is using {what}") from None
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        is_locked = False
     try:
         yield
     finally:
-        fcntl.flock(file, fcntl.LOCK_UN)  # closing alone would leave it to processes that were forked meanwhile
+        if is_locked:
+            fcntl.flock(file, fcntl.LOCK_UN)  # closing alone would leave it to processes that were forked meanwhile
 
 
 @contextlib.contextmanager

@@ -66,8 +66,9 @@ def score_parquet(
     Lost workers and nodes cost the parts that they had. At the end the ids of `output` are compared with those of
     `inputs`.
 
-    Raises what `score` does; FailedPrecondition where the checkpoint was made with other models, options or inputs, or
-    where `output` is not as it should be.
+    Raises what `score` does; FailedPrecondition where the checkpoint was made with other models, options or names of
+    inputs, or where `output` is not as it should be. Rows are told apart by their ids: one that is changed, but not its
+    id, keeps the scores that it had.
     """
     started_at = time.monotonic()
     num_actors = resolve_num_actors(servers, num_actors)
