@@ -122,6 +122,20 @@ def test_progress_is_shown_where_asked(fake_client, rows, capsys):
     assert "25/25" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("is_lazy", [False, True])
+def test_failed_rows_are_warned_of(fake_client, rows, caplog, is_lazy):
+    caplog.set_level("INFO", logger="prefscore")
+
+    def score():
+        dataset = datasets.Dataset.from_list(rows)
+        list(prefscore.score_dataset(dataset.to_iterable_dataset() if is_lazy else dataset, fake_client))
+        return [(record.levelname, record.getMessage()[:23]) for record in caplog.records]
+
+    assert score() == [("INFO", "scored 25 of 25 rows; 0")]
+    rows[3]["rejected"] = None
+    assert score()[1:] == [("WARNING", "scored 24 of 25 rows, 1")]
+
+
 def test_summary_starts_anew_with_each_pass(fake_client, rows):
     summary = prefscore.DatasetSummary()
     scored = prefscore.score_dataset(

@@ -144,6 +144,19 @@ def test_json_lines(fake_client, rows, expected, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pairs.jsonl", "scored.jsonl"]
 
 
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("pick", [lambda rows: rows, lambda rows: rows[0]])
+def test_json_that_is_no_json_lines(fake_client, rows, tmp_path, indent, pick):
+    source, output = tmp_path / "pairs.json", tmp_path / "scored.json"
+    source.write_text(json.dumps(pick(rows), indent=indent))
+    if pick(rows) is not rows and indent is None:  # one object on one line
+        prefscore.score_dataset(source, fake_client, output=output)
+        return
+    with pytest.raises(prefscore.InvalidArgument, match="pairs.json is one JSON value over all of its lines"):
+        prefscore.score_dataset(source, fake_client, output=output)
+    assert not output.exists()
+
+
 def test_several_parquet_files_keep_all_of_their_columns(fake_client, rows, expected, tmp_path):
     table = pa.Table.from_pylist(rows)
     odd = pa.array([{"day": None if idx % 2 else idx, "x": [1.5] * idx} for idx in range(25)],

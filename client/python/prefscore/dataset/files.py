@@ -42,6 +42,8 @@ def score_files(inputs: Paths, output: pathlib.Path, job: Job) -> pathlib.Path:
             raise InvalidArgument(f"there is no file {path}")
         if output.exists() and output.samefile(path):
             raise InvalidArgument(f"output and input are the same file: {path}")
+        if path.suffix == ".json" and _is_one_value(path):
+            raise InvalidArgument(f"{path} is one JSON value over all of its lines; needed is an object on each line")
     with whole_file(output) as file:
         (_score_json if is_json else _score_parquet)(inputs, file, job)
     return output
@@ -71,6 +73,12 @@ def _json_rows(inputs: Paths) -> Iterator[Record | BadRow]:
             for number, line in enumerate(file, 1):
                 if line.strip():
                     yield _json_row(line, f"{path.name}, line {number}")
+
+
+def _is_one_value(path: pathlib.Path) -> bool:
+    with open(path, "rb") as file:
+        begin = file.read(100).strip()
+    return begin.startswith(b"[") or begin.partition(b"\n")[0].strip() == b"{"
 
 
 def _json_row(line: bytes, where: str) -> Record | BadRow:

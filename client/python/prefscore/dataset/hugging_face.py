@@ -101,6 +101,7 @@ class _Rows:
             for row, record in scored:
                 job.replaced(row)
                 yield {**row, **record}
+        job.log_summary()
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         # datasets pickles it to get a fingerprint, with a DataLoader's workers it is unpickled, too.

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import os
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from .progress import progress_bar
 from .rows import KNOWN_COLUMNS, RowReader
 from .run import BadRow, OnError, Run, Scored
 from .summary import DatasetSummary
+
+logger = logging.getLogger("prefscore")
 
 Existing = Literal["error", "keep", "overwrite"]
 
@@ -68,6 +71,10 @@ class Job:
         """Raises what is wrong with the columns `present`."""
         self.replaced(present)
         self.reader(present)
+
+    def log_summary(self) -> None:
+        """As a warning where rows failed: their numbers are missing, and nothing else tells it."""
+        logger.log(logging.WARNING if self.summary.num_failed else logging.INFO, "%s", self.summary)
 
     def reader(self, present: Iterable[str]) -> RowReader:
         """What rows with the columns `present` are read by. Raises MissingColumns."""

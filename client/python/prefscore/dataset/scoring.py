@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import pathlib
 import sys
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     Table = TypeVar("Table", datasets.Dataset, datasets.IterableDataset, pd.DataFrame)
-
-logger = logging.getLogger("prefscore")
 
 Path = str | os.PathLike[str]
 
@@ -115,7 +112,7 @@ def score_dataset(
     else:
         is_lazy, out = _score_object(dataset, job)
     if not is_lazy:
-        logger.info("%s", summary)
+        job.log_summary()
     return out
 
 
