@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """client/python/README.md: its examples run as they stand, its links lead somewhere, its table lists every error."""
 import inspect
+import json
 import pathlib
 import re
 import sys
@@ -38,6 +39,16 @@ def test_examples(demo_server, tmp_path, monkeypatch, capsys):
     assert "[s(R+/beta)" in told["Objectives from log-probs that are known"]
     assert told["Reports"].count("\n") == 10
     assert "serving" in told["The server's tokenizer"]
+
+
+def test_the_example_of_the_projects_readme(demo_server, tmp_path, monkeypatch):
+    [code] = re.findall(r"```python\n(.*?)```", (REPO / "README.md").read_text(), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    pathlib.Path("deploy").symlink_to(REPO / "deploy")
+    exec(code.replace("127.0.0.1:50051", demo_server.address), {})
+    rows = [json.loads(line) for line in pathlib.Path("scored.jsonl").read_text().splitlines()]
+    assert len(rows) == 128
+    assert all(row["ref_chosen_logps"] < 0 and "sigmoid/loss" in row for row in rows)
 
 
 def test_links_lead_somewhere():
