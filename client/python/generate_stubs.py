@@ -7,8 +7,8 @@ Run by the package's build (setup.py) and by scripts/setup; needs grpcio-tools a
 import hashlib
 import importlib.metadata
 import importlib.resources
+import importlib.util
 import pathlib
-import sysconfig
 
 HERE = pathlib.Path(__file__).resolve().parent
 PROTOS = ("scoring", "models", "diagnostics")
@@ -30,8 +30,12 @@ def generate() -> bool:
     from grpc_tools import protoc
 
     well_known = importlib.resources.files("grpc_tools") / "_proto"
+    # Not always in site-packages: pip builds with a folder of its own on the path.
+    google_rpc = importlib.util.find_spec("google.rpc.status_pb2")
+    assert google_rpc is not None and google_rpc.origin is not None
+    common = pathlib.Path(google_rpc.origin).parents[2]
     code = protoc.main(
-        ["protoc", f"-I{HERE / 'proto'}", f"-I{sysconfig.get_paths()['purelib']}", f"-I{well_known}"]
+        ["protoc", f"-I{HERE / 'proto'}", f"-I{common}", f"-I{well_known}"]
         + [f"--{kind}_out={HERE}" for kind in ("python", "pyi", "grpc_python")]
         + [f"prefscore/v1/{name}.proto" for name in PROTOS]
     )

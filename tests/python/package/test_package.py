@@ -82,8 +82,11 @@ def distributions(tmp_path_factory):
     shutil.copy(REPO / "LICENSE", folder)
     run(sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", folder, cwd=source)
     [sdist] = folder.glob("*.tar.gz")
-    command = [sys.executable, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps", "--no-index", "-w", folder]
-    run(*command, sdist, cwd=folder)
+    # As pip does it by default, which here would need a network: what builds is on the path, not in site-packages.
+    venv.create(folder / "builder")
+    environment = {**os.environ, "PYTHONPATH": sysconfig.get_paths()["purelib"]}
+    command = [folder / "builder/bin/python", "-m", "pip", "wheel", "--no-build-isolation", "--no-deps", "--no-index"]
+    run(*command, "-w", folder, sdist, cwd=folder, env=environment)
     [wheel] = folder.glob("*.whl")
     return sdist, wheel
 
