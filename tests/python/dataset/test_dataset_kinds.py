@@ -110,14 +110,21 @@ def test_iterable_dataset_with_a_client_does_not(fake_client, rows):
     assert "give score_dataset the servers' addresses" in ended.stderr
 
 
-def test_iterable_dataset_is_not_split_among_workers(fake_server, rows):
-    import torch.utils.data
+def test_iterable_dataset_is_not_split_among_workers(fake_server, rows, tmp_path):
+    # In a process of its own: workers that are still starting when the loader goes would end this one's later tests.
+    script = tmp_path / "load.py"
+    script.write_text(
+        f"""
+import datasets, prefscore, torch.utils.data
 
-    dataset = datasets.Dataset.from_list(rows).to_iterable_dataset(num_shards=2)
-    scored = prefscore.score_dataset(dataset, fake_server.address)
-    loader = torch.utils.data.DataLoader(scored, batch_size=None, num_workers=2, multiprocessing_context="spawn")
-    with pytest.raises(Exception, match="2 workers of a DataLoader"):
-        list(loader)
+if __name__ == "__main__":
+    dataset = datasets.Dataset.from_list({rows!r}).to_iterable_dataset(num_shards=2)
+    scored = prefscore.score_dataset(dataset, {fake_server.address!r})
+    list(torch.utils.data.DataLoader(scored, batch_size=None, num_workers=2, multiprocessing_context="spawn"))
+"""
+    )
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
+    assert "2 workers of a DataLoader" in ended.stderr
 
 
 def test_data_frame(fake_client, rows, expected):
