@@ -20,13 +20,14 @@ import time
 
 import inputs
 
-TESTS_OF_THE_PACKAGE = inputs.REPO / "tests/python"
+sys.path.insert(0, str(inputs.REPO / "tests/python"))
+from ray_cluster import ray_cluster  # noqa: E402
+
 STORE_BYTES = 200 << 20
 
 
 def serve(pair_s):
     """In a process of its own: prints the address, and ends with its stdin."""
-    sys.path.insert(0, str(TESTS_OF_THE_PACKAGE))
     from fake_server import FakeServer
 
     turn = threading.Lock()
@@ -55,25 +56,6 @@ def serving(count, pair_s):
         yield [server.stdout.readline().strip() for server in servers]
         for server in servers:
             server.stdin.close()
-
-
-@contextlib.contextmanager
-def ray_cluster():
-    import ray
-    from ray.cluster_utils import Cluster
-
-    head = {"num_cpus": 0, "object_store_memory": STORE_BYTES, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
-    for _ in range(2):
-        cluster.add_node(num_cpus=2, object_store_memory=STORE_BYTES)
-    cluster.wait_for_nodes()
-    ray.init(cluster.address, log_to_driver=False, logging_level="ERROR")
-    ray.data.DataContext.get_current().enable_progress_bars = False
-    try:
-        yield
-    finally:
-        ray.shutdown()
-        cluster.shutdown()
 
 
 def rows_per_s(num_rows, part_rows, addresses):
@@ -125,7 +107,7 @@ def main():
     print(f"{len(os.sched_getaffinity(0))} cores, load average before the run {os.getloadavg()[0]:.1f}; "
           f"{args.pair_ms:g} ms a pair: at most {1000 / args.pair_ms:.0f} rows/s a server\n")  # fmt: skip
     print("| servers | rows | rows/s | of the servers' most |\n|---|---|---|---|")
-    with ray_cluster():
+    with ray_cluster(cpus_per_node=2, store_bytes=STORE_BYTES):
         for count in args.servers:
             num_rows = args.rows_per_server * count
             with serving(count, args.pair_ms / 1000) as addresses:
