@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/cache/log_prob_cache.h"
 #include "server/config/config.h"
+#include "server/logging/logger.h"
 #include "server/metrics/exposer.h"
 #include "server/metrics/metrics.h"
 #include "server/metrics/scorer_metrics.h"
@@ -88,6 +89,7 @@ std::unique_ptr<LogProbCache> OpenCache(const ServerConfig& config, Metrics& met
 }
 
 absl::Status Run(const ServerConfig& config) {
+  Logger logger(LoggerOptions{});
   ASSIGN_OR_RETURN(const ModelRegistry registry, LoadAll(config));
   Metrics metrics({std::begin(kMethodNames), std::end(kMethodNames)}, LabelsOf(registry));
   const std::unique_ptr<LogProbCache> cache = OpenCache(config, metrics);
@@ -100,7 +102,11 @@ absl::Status Run(const ServerConfig& config) {
   if (!config.metrics_listen.empty()) {
     ASSIGN_OR_RETURN(exposer, MetricsExposer::Start(config.metrics_listen, metrics.registry()));
   }
-  ASSIGN_OR_RETURN(const auto server, Server::Start(config.listen, {&registry, &scorer, &metrics, config.limits}));
+  ASSIGN_OR_RETURN(const auto server, Server::Start(config.listen, {.registry = &registry,
+                                                                        .scorer = &scorer,
+                                                                        .metrics = &metrics,
+                                                                        .logger = &logger,
+                                                                        .limits = config.limits}));
   TerminationSignal signal;
   const auto host = [](const std::string& address) { return address.substr(0, address.rfind(':') + 1); };
   std::cout << "listening on " << host(config.listen) << server->port() << std::endl;

@@ -17,6 +17,7 @@
 #include "client/cli/objectives_command.h"
 #include "client/cli/score_command.h"
 #include "client/cli/sweep_flag.h"
+#include "client/cli/top/top_flags.h"
 
 namespace prefscore::cli {
 namespace {
@@ -28,7 +29,8 @@ constexpr char kDescription[] =
     "Scores preference pairs under a policy and a reference language model on a prefscore server.\n\n"
     "  prefscore health --server localhost:50051\n"
     "  prefscore models --server localhost:50051\n"
-    "  prefscore score --server localhost:50051 --input pairs.jsonl --output scores.jsonl\n\n"
+    "  prefscore score --server localhost:50051 --input pairs.jsonl --output scores.jsonl\n"
+    "  prefscore top --metrics localhost:9464\n\n"
     "`prefscore SUBCOMMAND --help` tells more.";
 
 constexpr char kExitCodes[] =
@@ -218,6 +220,9 @@ CLI::App* AddScore(CLI::App& app, ScoreOptions& options) {
     if (scoring.objectives().empty()) *scoring.add_objectives() = *ParseObjectiveFlag(kDefaultObjective);
   });
   AddScoringFlags(*score, scoring);
+  score->add_flag_callback(
+      "--timings", [&] { scoring.set_return_timings(true); },
+      "Write where each pair's time on the server went, too (microseconds; a batch's passes are told to all its pairs)");
   score->add_option("--window", options.window, "Most pairs under way")
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
@@ -375,6 +380,7 @@ int Run(int argc, char** argv) {
   ObjectivesFormat objectives_format = ObjectivesFormat::kText;
   ModelsOptions models_options;
   HealthOptions health_options;
+  TopOptions top_options;
   const std::vector<std::pair<CLI::App*, std::function<int()>>> commands = {
       {AddScore(app, score_options), [&] { return RunScore(score_options); }},
       {AddCompletions(app, completions_options), [&] { return RunCompletions(completions_options); }},
@@ -382,7 +388,8 @@ int Run(int argc, char** argv) {
       {AddAnalyze(app, analyze_options), [&] { return RunAnalyze(analyze_options); }},
       {AddObjectives(app, objectives_format), [&] { return RunObjectives(objectives_format); }},
       {AddModels(app, models_options), [&] { return RunModels(models_options); }},
-      {AddHealth(app, health_options), [&] { return RunHealth(health_options); }}};
+      {AddHealth(app, health_options), [&] { return RunHealth(health_options); }},
+      {AddTop(app, top_options), [&] { return RunTop(top_options); }}};
   for (const auto& [command, run] : commands) command->footer(kExitCodes);
   try {
     app.parse(argc, argv);

@@ -21,6 +21,7 @@
 #include "absl/time/clock.h"
 #include "prefscore/v1/diagnostics.pb.h"
 #include "server/messages/analysis_messages.h"
+#include "server/rpc/call_log.h"
 #include "server/rpc/group_from_proto.h"
 #include "server/rpc/parse_request.h"
 #include "server/rpc/service_context.h"
@@ -42,7 +43,12 @@ class AnalysisStream final : public grpc::ServerReadReactor<grpc::ByteBuffer>,
  private:
   AnalysisStream(const ServiceContext& context, grpc::CallbackServerContext* rpc, grpc::ByteBuffer* response,
                  WorkerPool& pool, StreamSet<AnalysisStream>& streams)
-      : context_(context), rpc_(rpc), response_(response), pool_(pool), streams_(streams) {}
+      : context_(context),
+        rpc_(rpc),
+        response_(response),
+        pool_(pool),
+        streams_(streams),
+        log_(CallLog::Kind::kStream, "AnalyzePairs", *context.logger, context.call_log, *rpc) {}
 
   void OnReadDone(bool ok) override;
   void OnCancel() override;
@@ -75,18 +81,21 @@ class AnalysisStream final : public grpc::ServerReadReactor<grpc::ByteBuffer>,
   const std::shared_ptr<Cancellation> cancellation_ = std::make_shared<Cancellation>();
 
   // Used by one message at a time only.
+  CallLog log_;
   grpc::ByteBuffer read_buffer_;
   v1::ScoringOptions scoring_;
   std::optional<PairOptions> pair_options_;
   Priority priority_ = Priority::kBulk;
   bool returns_html_ = false;
+  bool with_timings_ = false;
   std::unique_ptr<Analyzer> analyzer_;
   std::int64_t num_pairs_ = 0;  // entries of `pairs` in the messages so far
   std::int64_t num_logps_ = 0;  // and of `logps`
   DigestSet policies_;
   DigestSet references_;
 
-  grpc::StatusCode final_code_ = grpc::OK;  // set before Finish, read after
+  absl::Status final_status_;               // set before Finish, read after
+  grpc::StatusCode final_code_ = grpc::OK;  // likewise
 
   absl::Mutex mutex_;
   int num_busy_ ABSL_GUARDED_BY(mutex_) = 1;  // messages under way, and calls of its methods; at first Start

@@ -61,15 +61,19 @@ void PairStream::OnCancel() {
 void PairStream::OnDone() {
   // Only now it is certain whether the end reached the client.
   const grpc::StatusCode code = rpc_->IsCancelled() ? grpc::CANCELLED : final_code_;
-  context_.metrics->OnRequest("StreamScorePairs", code, absl::Now() - start_);
+  const absl::Duration duration = absl::Now() - start_;
+  context_.metrics->OnRequest("StreamScorePairs", code, duration);
+  log_.End(final_status_, code, duration);
   context_.metrics->OnStreamClosed();
   streams_.Remove(shared_from_this());
 }
 
 absl::Status PairStream::HandleMessage(const grpc::ByteBuffer& message) {
+  const absl::Time arrival = absl::Now();
   v1::StreamScorePairsRequest request;
   InvalidText invalid_text;
   RETURN_IF_ERROR(ParseRequest(message, request, invalid_text));
+  log_.OnMessage(request);
   switch (request.kind_case()) {
     case v1::StreamScorePairsRequest::kOptions: return HandleOptions(request.options(), invalid_text);
     case v1::StreamScorePairsRequest::kPair: break;
@@ -77,7 +81,7 @@ absl::Status PairStream::HandleMessage(const grpc::ByteBuffer& message) {
       return FieldError("kind", "a message carries neither options nor a pair");
   }
   if (options_ == nullptr) return FieldError("options", "are missing; the first message of a stream carries them");
-  HandlePair(*request.mutable_pair(), invalid_text);
+  HandlePair(*request.mutable_pair(), invalid_text, arrival);
   return absl::OkStatus();
 }
 
@@ -89,14 +93,17 @@ absl::Status PairStream::HandleOptions(const v1::ScoringOptions& options, const 
   RETURN_IF_ERROR(CheckNoBatchObjective(resolved.objectives, "options.objectives", "the pairs of a stream"));
   ASSIGN_OR_RETURN(const Priority priority,
                    ResolvePriority(options.priority(), Priority::kBulk, "options.priority"));
-  options_ = std::make_shared<const Options>(
-      Options{std::move(resolved), {options.return_token_logps(), options.return_token_ids()}, priority});
+  options_ = std::make_shared<const Options>(Options{.pair = std::move(resolved),
+                                                     .detail = {options.return_token_logps(), options.return_token_ids()},
+                                                     .priority = priority,
+                                                     .with_timings = options.return_timings()});
   absl::MutexLock lock(&mutex_);
+  log_.SetModels(NamesOf(options_->pair));
   priority_ = priority;
   return absl::OkStatus();
 }
 
-void PairStream::HandlePair(v1::PreferencePair& pair, const InvalidText& invalid_text) {
+void PairStream::HandlePair(v1::PreferencePair& pair, const InvalidText& invalid_text, absl::Time arrival) {
   v1::StreamScorePairsResponse response;
   EchoPair(pair, num_pairs_, *response.mutable_result());
   PairOrigin origin;
@@ -110,6 +117,7 @@ void PairStream::HandlePair(v1::PreferencePair& pair, const InvalidText& invalid
     FailPair(invalid.empty() ? UnderField("pair", request.status()) : request.status(), *context_.metrics,
              *response.mutable_result());
     absl::MutexLock lock(&mutex_);
+    log_.CountItem(false);
     return QueueResult(Serialize(response));
   }
   {
@@ -125,24 +133,29 @@ void PairStream::HandlePair(v1::PreferencePair& pair, const InvalidText& invalid
        .deadline = absl::FromChrono(rpc_->deadline()),
        .cancellation = cancellation_,
        .waits_for_room = true},
-      [self = shared_from_this(), origin, options = options_, response = std::move(response)](
+      [self = shared_from_this(), origin, options = options_, arrival, response = std::move(response)](
           absl::Status status, PairOutcomes outcomes) mutable {
-        self->OnScored(origin, *options, std::move(response), std::move(status), std::move(outcomes));
+        self->OnScored(origin, *options, arrival, std::move(response), std::move(status), std::move(outcomes));
       });
 }
 
-void PairStream::OnScored(const PairOrigin& origin, const Options& options, v1::StreamScorePairsResponse response,
-                          absl::Status status, PairOutcomes outcomes) {
+void PairStream::OnScored(const PairOrigin& origin, const Options& options, absl::Time arrival,
+                          v1::StreamScorePairsResponse response, absl::Status status, PairOutcomes outcomes) {
   grpc::ByteBuffer bytes;
   if (status.ok()) {
     PairOutcome& outcome = outcomes.pairs.front();
     outcome.status = UnderField("pair", outcome.status);
     AnswerPair(outcome, options.pair, origin, options.detail, *context_.metrics, *response.mutable_result());
+    if (options.with_timings) {
+      TimingsToProto(outcomes.report, absl::Now() - arrival, *response.mutable_result()->mutable_timings());
+    }
     bytes = Serialize(response);
   }
   mutex_.Lock();
   --num_scoring_;
+  log_.Add(outcomes.report);
   if (status.ok()) {
+    log_.CountItem(outcomes.pairs.front().status.ok());
     QueueResult(std::move(bytes));
   } else {
     End(status);
@@ -187,7 +200,8 @@ void PairStream::Advance() {
       mutex_.Unlock();
       StartRead(&read_buffer_);
     } else if (end_.has_value() && !writing_ && results_.empty() && num_scoring_ == 0) {
-      const grpc::Status status = ToGrpcStatus(*end_);
+      final_status_ = *end_;
+      const grpc::Status status = ToGrpcStatus(final_status_);
       final_code_ = status.error_code();
       mutex_.Unlock();
       Finish(status);

@@ -21,6 +21,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "prefscore/v1/scoring.pb.h"
+#include "server/rpc/call_log.h"
 #include "server/rpc/parse_request.h"
 #include "server/rpc/result_to_proto.h"
 #include "server/rpc/service_context.h"
@@ -45,10 +46,14 @@ class PairStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
     PairOptions pair;
     ResultDetail detail;
     Priority priority;
+    bool with_timings;
   };
 
   PairStream(const ServiceContext& context, grpc::CallbackServerContext* rpc, StreamSet<PairStream>& streams)
-      : context_(context), rpc_(rpc), streams_(streams) {}
+      : context_(context),
+        rpc_(rpc),
+        streams_(streams),
+        log_(CallLog::Kind::kStream, "StreamScorePairs", *context.logger, context.call_log, *rpc) {}
 
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
@@ -58,9 +63,9 @@ class PairStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   // One message. What is wrong with a pair becomes its result; any other fault is returned and ends the stream.
   absl::Status HandleMessage(const grpc::ByteBuffer& message);
   absl::Status HandleOptions(const v1::ScoringOptions& options, const InvalidText& invalid_text);
-  void HandlePair(v1::PreferencePair& pair, const InvalidText& invalid_text);
-  void OnScored(const PairOrigin& origin, const Options& options, v1::StreamScorePairsResponse response,
-                absl::Status status, PairOutcomes outcomes);
+  void HandlePair(v1::PreferencePair& pair, const InvalidText& invalid_text, absl::Time arrival);
+  void OnScored(const PairOrigin& origin, const Options& options, absl::Time arrival,
+                v1::StreamScorePairsResponse response, absl::Status status, PairOutcomes outcomes);
 
   void QueueResult(grpc::ByteBuffer result) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void End(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -83,9 +88,11 @@ class PairStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   // Used by one write at a time only.
   grpc::ByteBuffer write_buffer_;
 
-  grpc::StatusCode final_code_ = grpc::OK;  // set before Finish, read after
+  absl::Status final_status_;               // set before Finish, read after
+  grpc::StatusCode final_code_ = grpc::OK;  // likewise
 
   absl::Mutex mutex_;
+  CallLog log_;  // what is counted is under the lock
   bool reading_ ABSL_GUARDED_BY(mutex_) = false;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool advancing_ ABSL_GUARDED_BY(mutex_) = false;  // a thread is in Advance; it also sees what others change meanwhile

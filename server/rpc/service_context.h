@@ -3,7 +3,9 @@
 #pragma once
 
 #include "server/config/config.h"
+#include "server/logging/logger.h"
 #include "server/metrics/metrics.h"
+#include "server/rpc/call_log.h"
 #include "server/scoring/hosted_model.h"
 #include "server/scoring/scorer.h"
 
@@ -13,6 +15,8 @@ struct ServiceContext {
   const ModelRegistry* registry;
   Scorer* scorer;
   Metrics* metrics;
+  Logger* logger;
+  CallLogOptions call_log = {};
   Limits limits;
 };
 

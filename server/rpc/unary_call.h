@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One unary call, from bytes to bytes: parses, times, follows cancellation, maps errors and counts. A handler reads
+// One unary call, from bytes to bytes: parses, times, follows cancellation, maps errors, counts and logs. A handler reads
 // request(), fills response() and calls Finish once, now or later, from any thread.
 #pragma once
 
@@ -14,7 +14,9 @@
 #include "absl/status/status.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "server/rpc/call_log.h"
 #include "server/rpc/parse_request.h"
+#include "server/rpc/result_to_proto.h"
 #include "server/rpc/service_context.h"
 #include "server/rpc/status_map.h"
 
@@ -32,6 +34,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
     auto* call = new UnaryCall(method, context, rpc, request, response);
     const absl::Status status = ParseRequest(*request, call->request_, call->invalid_text_);
     if (status.ok()) {
+      call->log_.OnMessage(call->request_);
       handler(*call);
     } else {
       call->Finish(status);
@@ -42,6 +45,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   Request& request() { return request_; }
   Response& response() { return response_; }
   const InvalidText& invalid_text() const { return invalid_text_; }
+  CallLog& log() { return log_; }
 
   // The call as the scorer sees it.
   Call MakeCall(Priority priority) const {
@@ -51,11 +55,16 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
             .fingerprint = Fingerprint(*request_buffer_)};
   }
 
+  // Puts what the log knows of the call's time into its response. The last that is done before Finish.
+  void AddTimings() { TimingsToProto(log_.report(), absl::Now() - start_, *response_.mutable_timings()); }
+
   // The call must not be touched afterwards.
   void Finish(const absl::Status& status) {
     if (status.ok()) *response_buffer_ = Serialize(response_);
     const grpc::Status grpc_status = ToGrpcStatus(status);
-    context_.metrics->OnRequest(method_, grpc_status.error_code(), absl::Now() - start_);
+    const absl::Duration duration = absl::Now() - start_;
+    context_.metrics->OnRequest(method_, grpc_status.error_code(), duration);
+    log_.End(status, grpc_status.error_code(), duration);
     grpc::ServerUnaryReactor::Finish(grpc_status);
   }
 
@@ -66,7 +75,8 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
         context_(context),
         rpc_(rpc),
         request_buffer_(request_buffer),
-        response_buffer_(response_buffer) {}
+        response_buffer_(response_buffer),
+        log_(CallLog::Kind::kUnary, method, *context.logger, context.call_log, *rpc) {}
 
   void OnCancel() override { context_.scorer->Cancel(*cancellation_); }
   void OnDone() override { delete this; }
@@ -79,6 +89,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   const absl::Time start_ = absl::Now();
   // Shared: the scorer may ask after gRPC has deleted the call.
   const std::shared_ptr<Cancellation> cancellation_ = std::make_shared<Cancellation>();
+  CallLog log_;
   InvalidText invalid_text_;
   Request request_;
   Response response_;

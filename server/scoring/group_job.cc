@@ -27,14 +27,17 @@ absl::Status Run(const std::vector<GroupJob*>& jobs, const ForwardObserver& on_f
     const auto start = std::chrono::steady_clock::now();
     auto scores = ScoreCompletions(*planned.model().lm, planned.groups());
     if (!scores.ok()) return ForwardFault(planned.model(), scores.status());
+    const auto pass = std::make_shared<const ForwardPass>(
+        ForwardPass{.start = start, .duration = std::chrono::steady_clock::now() - start});
     ForwardReport report{.model = planned.model(),
                          .work = {},
-                         .duration = absl::FromChrono(std::chrono::steady_clock::now() - start),
+                         .duration = absl::FromChrono(pass->duration),
                          .num_tokens = planned.num_tokens(),
                          .num_tokens_saved = planned.num_tokens_asked() - planned.num_tokens()};
     for (const PromptGroup* group : planned.groups()) report.work += WorkOf(*group);
     on_forward(report);
     planned.Distribute(*std::move(scores));
+    for (GroupForward* forward : planned.forwards()) forward->pass = pass;
   }
   return absl::OkStatus();
 }

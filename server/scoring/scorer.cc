@@ -30,7 +30,7 @@ std::size_t NumModels(const CompletionOptions& options) { return options.models.
 // prompt's.
 template <typename Request, typename Outcome, typename Options>
 struct CallState {
-  using Done = std::function<void(absl::Status, std::vector<Outcome>)>;
+  using Done = std::function<void(absl::Status, std::vector<Outcome>, CallReport)>;
 
   CallState(std::vector<Request> requests, Options options, Call call, Done done)
       : requests(std::move(requests)), options(std::move(options)), call(std::move(call)), done(std::move(done)) {}
@@ -40,6 +40,7 @@ struct CallState {
   const Call call;
   const Done done;
 
+  CallClock clock;
   Ticket ticket;                                 // until the jobs are submitted
   std::vector<ContentSize> sizes;                // [requests]
   std::vector<Outcome> outcomes;                 // [requests]
@@ -49,9 +50,10 @@ struct CallState {
 
   // Ends the call. The jobs' callbacks hold this state: they are let go here, so that neither outlives the call.
   void Finish(absl::Status status) {
+    CallReport report = clock.Report(jobs);
     jobs.clear();
     ticket = {};
-    done(status, status.ok() ? std::move(outcomes) : std::vector<Outcome>());
+    done(status, status.ok() ? std::move(outcomes) : std::vector<Outcome>(), std::move(report));
   }
 };
 
@@ -158,7 +160,12 @@ void Scorer::Run(std::shared_ptr<State> state, Prepare prepare, Finish finish) {
 
   const auto submit = [this, state, finish, finish_job, is_cancelled] {
     if (is_cancelled()) return state->Finish(absl::CancelledError("the call was cancelled before it was queued"));
-    if (cache_ != nullptr) observer_.on_cached_tokens(ReadFromCache(*cache_, state->jobs));
+    state->clock.OnPrepared();
+    if (cache_ != nullptr) {
+      const std::int64_t num_cached_tokens = ReadFromCache(*cache_, state->jobs);
+      state->clock.OnCacheRead(num_cached_tokens);
+      observer_.on_cached_tokens(num_cached_tokens);
+    }
     bool is_complete = true;
     for (std::size_t idx = 0; idx < state->jobs.size(); ++idx) {
       const auto& job = state->jobs[idx];
@@ -176,6 +183,7 @@ void Scorer::Run(std::shared_ptr<State> state, Prepare prepare, Finish finish) {
 
   const auto start = [this, state, num_requests, prepare, submit, is_cancelled](absl::StatusOr<Ticket> ticket) {
     if (!ticket.ok()) return state->Finish(ticket.status());
+    state->clock.OnAdmitted();
     state->ticket = *std::move(ticket);
     for (std::size_t begin = 0; begin < num_requests; begin += kPreparedPerTask) {
       tokenizer_pool_.Post([state, begin, num_requests, prepare, submit, is_cancelled] {
@@ -194,8 +202,9 @@ void Scorer::ScorePairs(std::vector<PairRequest> pairs, PairOptions options, Cal
                         std::function<void(absl::Status, PairOutcomes)> done) {
   using State = CallState<PairRequest, PairOutcome, PairOptions>;
   auto evaluate = [objectives = options.objectives, done = std::move(done)](absl::Status status,
-                                                                           std::vector<PairOutcome> outcomes) {
-    PairOutcomes all{.pairs = std::move(outcomes), .batch_states = {}};
+                                                                           std::vector<PairOutcome> outcomes,
+                                                                           CallReport report) {
+    PairOutcomes all{.pairs = std::move(outcomes), .batch_states = {}, .report = std::move(report)};
     if (status.ok()) all.batch_states = EvaluateObjectives(objectives, all.pairs);
     done(std::move(status), std::move(all));
   };
@@ -204,9 +213,12 @@ void Scorer::ScorePairs(std::vector<PairRequest> pairs, PairOptions options, Cal
 }
 
 void Scorer::ScoreCompletions(std::vector<GroupRequest> groups, CompletionOptions options, Call call,
-                              std::function<void(absl::Status, std::vector<GroupOutcome>)> done) {
+                              std::function<void(absl::Status, GroupOutcomes)> done) {
   using State = CallState<GroupRequest, GroupOutcome, CompletionOptions>;
-  Run(std::make_shared<State>(std::move(groups), std::move(options), std::move(call), std::move(done)),
+  auto gather = [done = std::move(done)](absl::Status status, std::vector<GroupOutcome> outcomes, CallReport report) {
+    done(std::move(status), {.prompts = std::move(outcomes), .report = std::move(report)});
+  };
+  Run(std::make_shared<State>(std::move(groups), std::move(options), std::move(call), std::move(gather)),
       MakeCompletionsJob, FinishCompletions);
 }
 

@@ -23,6 +23,7 @@
 #include "server/rpc/lifecycle.h"
 #include "tests/testing/fake_model.h"
 #include "tests/testing/fake_tokenizer.h"
+#include "tests/testing/log_file.h"
 
 namespace prefscore {
 
@@ -82,6 +83,7 @@ class RpcTestBase : public ::testing::Test {
 
   // Call before Start to change what is served.
   Limits limits_;
+  CallLogOptions call_log_;
   std::shared_ptr<testing::FakeModel> policy_ = std::make_shared<testing::FakeModel>("digest-policy", 0.25);
   std::shared_ptr<testing::FakeModel> reference_ = std::make_shared<testing::FakeModel>("digest-reference", 0.5);
   LogProbCache* cache_ = nullptr;  // outlives the server
@@ -113,7 +115,12 @@ class RpcTestBase : public ::testing::Test {
       count(priority, groups, tokens);
     };
     scorer_ = std::make_unique<Scorer>(options, observer);
-    auto server = Server::Start("127.0.0.1:0", {registry_.get(), scorer_.get(), metrics_.get(), limits_});
+    auto server = Server::Start("127.0.0.1:0", {.registry = registry_.get(),
+                                                 .scorer = scorer_.get(),
+                                                 .metrics = metrics_.get(),
+                                                 .logger = &logger_,
+                                                 .call_log = call_log_,
+                                                 .limits = limits_});
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     grpc::ChannelArguments arguments;
@@ -174,6 +181,8 @@ class RpcTestBase : public ::testing::Test {
 
   absl::Notification gate_;
   std::atomic<int> num_queue_changes_{0};
+  testing::LogFile log_;
+  Logger logger_{log_.options()};
   std::unique_ptr<ModelRegistry> registry_;
   std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<Scorer> scorer_;

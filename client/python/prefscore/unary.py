@@ -43,6 +43,7 @@ def _scored_pairs(response: scoring_pb2.ScorePairsResponse | scoring_pb2.Evaluat
     return ScoredPairs(
         [convert.result_from_proto(result) for result in response.results],
         [dict(state.values) for state in response.batch_states],
+        convert.timings_from_proto(response.timings) if response.HasField("timings") else None,
     )
 
 
