@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "server/cache/log_prob_cache.h"
 #include "server/config/config.h"
 #include "server/logging/logger.h"
@@ -26,107 +27,165 @@ namespace prefscore {
 namespace {
 
 // What "auto" means on this machine; a server that is slow for want of a GPU says why.
-std::string ResolveDevice(const std::string& device) {
+std::string ResolveDevice(const std::string& device, Logger& logger) {
   if (device != "auto") return device;
   const DeviceChoice choice = ChooseDevice();
-  std::cout << "device auto: " << choice.device;
-  if (!choice.why_no_gpu.empty()) std::cout << " (" << choice.why_no_gpu << ")";
-  std::cout << std::endl;
+  logger.Log(LogLevel::kInfo, absl::StrCat("device auto: ", choice.device,
+                                           choice.why_no_gpu.empty() ? "" : absl::StrCat(" (", choice.why_no_gpu, ")")));
   return choice.device;
+}
+
+// Null for a model that takes token ids only.
+absl::StatusOr<std::shared_ptr<const Tokenizer>> LoadTokenizer(const ModelFolder& model, const Limits& limits) {
+  if (!std::filesystem::exists(std::filesystem::path(model.folder) / "tokenizer.json")) return nullptr;
+  TokenizerOptions options;
+  options.max_text_bytes = limits.max_text_bytes;
+  return Tokenizer::Load(model.folder, options);
+}
+
+absl::Status OfModel(const ModelFolder& model, const absl::Status& status) {
+  if (status.ok()) return status;
+  return absl::Status(status.code(), absl::StrCat("model '", model.name, "' (", model.folder, "): ",
+                                                  std::string(status.message())));
+}
+
+// What would keep the server from starting, as far as it shows without reading weights; all of it, a line each.
+absl::Status CheckFolders(const ServerConfig& config) {
+  std::string faults;
+  for (const ModelFolder& model : config.models.folders) {
+    for (const absl::Status& status : {CheckModelFolder(model.folder), LoadTokenizer(model, config.limits).status()}) {
+      if (!status.ok()) {
+        absl::StrAppend(&faults, faults.empty() ? "" : "\n", std::string(OfModel(model, status).message()));
+      }
+    }
+  }
+  return faults.empty() ? absl::OkStatus() : absl::FailedPreconditionError(faults);
 }
 
 absl::StatusOr<HostedModel> Load(const ModelFolder& folder, const ServerConfig& config, const std::string& device) {
   HostedModel model{.name = folder.name, .lm = nullptr, .tokenizer = nullptr};
-  ASSIGN_OR_RETURN(model.lm, LoadModel(folder.folder, {.dtype = config.dtype,
-                                                      .num_threads = config.num_threads,
+  ASSIGN_OR_RETURN(model.lm, LoadModel(folder.folder, {.dtype = config.device.dtype,
+                                                      .num_threads = config.device.num_threads,
                                                       .device = device}));
-  if (!std::filesystem::exists(std::filesystem::path(folder.folder) / "tokenizer.json")) return model;  // ids only
-  TokenizerOptions options;
-  options.max_text_bytes = config.limits.max_text_bytes;
-  ASSIGN_OR_RETURN(model.tokenizer, Tokenizer::Load(folder.folder, options));
-  if (model.tokenizer->vocab_size() > model.lm->info().vocab_size) {
+  ASSIGN_OR_RETURN(model.tokenizer, LoadTokenizer(folder, config.limits));
+  if (model.tokenizer != nullptr && model.tokenizer->vocab_size() > model.lm->info().vocab_size) {
     return absl::InvalidArgumentError(absl::StrCat("tokenizer.json has ids up to ", model.tokenizer->vocab_size() - 1,
                                                    ", but the model's vocab_size is ", model.lm->info().vocab_size));
   }
   return model;
 }
 
-absl::StatusOr<ModelRegistry> LoadAll(const ServerConfig& config) {
-  const std::string device = ResolveDevice(config.device);
+absl::StatusOr<ModelRegistry> LoadAll(const ServerConfig& config, Logger& logger) {
+  const std::string device = ResolveDevice(config.device.device, logger);
   std::vector<HostedModel> models;
-  for (const ModelFolder& folder : config.models) {
+  for (const ModelFolder& folder : config.models.folders) {
     auto model = Load(folder, config, device);
-    if (!model.ok()) {
-      return absl::Status(model.status().code(), absl::StrCat("model '", folder.name, "' (", folder.folder, "): ",
-                                                              std::string(model.status().message())));
-    }
+    if (!model.ok()) return OfModel(folder, model.status());
     const ModelInfo& info = model->lm->info();
-    std::cout << "loaded model '" << model->name << "': " << info.architecture << ", " << info.num_parameters
-              << " parameters, " << info.dtype << ", " << info.numerics_mode
-              << (model->tokenizer == nullptr ? ", no tokenizer (token ids only)" : "") << ", digest " << info.digest
-              << std::endl;
+    logger.Log(LogLevel::kInfo,
+               absl::StrCat("loaded model '", model->name, "': ", info.architecture, ", ", info.num_parameters,
+                            " parameters, ", info.dtype, ", ", info.numerics_mode,
+                            model->tokenizer == nullptr ? ", no tokenizer (token ids only)" : "", ", digest ",
+                            info.digest));
     if (!info.same_bits_verified) {
-      std::cout << "WARNING: on this machine matrix products of '" << model->name
-                << "' move with the rows beside: the same ids may differ by a rounding from batch to batch" << std::endl;
+      logger.Log(LogLevel::kWarning,
+                 absl::StrCat("on this machine matrix products of '", model->name,
+                              "' move with the rows beside: the same ids may differ by a rounding from batch to batch"));
     }
     models.push_back(*std::move(model));
   }
-  return ModelRegistry::Create(std::move(models), config.policy, config.reference);
+  return ModelRegistry::Create(std::move(models), config.models.policy, config.models.reference);
 }
 
 // Null where the configuration wants none.
-std::unique_ptr<LogProbCache> OpenCache(const ServerConfig& config, Metrics& metrics) {
-  if (config.cache_dir.empty()) {
-    std::cout << "cache: off (--cache-dir is empty)" << std::endl;
+std::unique_ptr<LogProbCache> OpenCache(const ServerConfig& config, Metrics& metrics, Logger& logger) {
+  if (config.cache.folder.empty()) {
+    logger.Log(LogLevel::kInfo, "cache: off (--cache-dir is empty)");
     return nullptr;
   }
   CacheObserver observer = metrics.cache().Observer();
-  observer.on_note = [folder = config.cache_dir](const std::string& note) {
-    std::cout << absl::StrCat("cache ", folder, ": ", note, "\n") << std::flush;
+  observer.on_note = [folder = config.cache.folder, &logger](const std::string& note) {
+    logger.Log(LogLevel::kInfo, absl::StrCat("cache ", folder, ": ", note));
   };
   return std::make_unique<LogProbCache>(
-      LogProbCacheOptions{.folder = config.cache_dir, .max_bytes = config.cache_max_bytes}, std::move(observer));
+      LogProbCacheOptions{.folder = config.cache.folder, .max_bytes = config.cache.max_bytes}, std::move(observer));
 }
 
-absl::Status Run(const ServerConfig& config) {
-  Logger logger(LoggerOptions{});
-  ASSIGN_OR_RETURN(const ModelRegistry registry, LoadAll(config));
+CallLogOptions CallLogOptionsOf(const LoggingOptions& options) {
+  CallLogOptions call_log{.slow_call = absl::InfiniteDuration(), .with_content = options.with_content};
+  if (options.slow_request_ms > 0) call_log.slow_call = absl::Milliseconds(options.slow_request_ms);
+  return call_log;
+}
+
+absl::Status Run(const ServerConfig& config, Logger& logger) {
+  ASSIGN_OR_RETURN(const ModelRegistry registry, LoadAll(config, logger));
   Metrics metrics({std::begin(kMethodNames), std::end(kMethodNames)}, LabelsOf(registry));
-  const std::unique_ptr<LogProbCache> cache = OpenCache(config, metrics);
+  const std::unique_ptr<LogProbCache> cache = OpenCache(config, metrics, logger);
   ScorerOptions scorer_options;
   scorer_options.cache = cache.get();
   scorer_options.scheduler = SchedulerOptionsOf(config.limits);
   Scorer scorer(scorer_options, CountInto(metrics));
 
   std::unique_ptr<MetricsExposer> exposer;
-  if (!config.metrics_listen.empty()) {
-    ASSIGN_OR_RETURN(exposer, MetricsExposer::Start(config.metrics_listen, metrics.registry()));
+  if (!config.listen.metrics.empty()) {
+    ASSIGN_OR_RETURN(exposer, MetricsExposer::Start(config.listen.metrics, metrics.registry()));
   }
-  ASSIGN_OR_RETURN(const auto server, Server::Start(config.listen, {.registry = &registry,
+  ASSIGN_OR_RETURN(const auto server, Server::Start(config.listen.grpc, {.registry = &registry,
                                                                         .scorer = &scorer,
                                                                         .metrics = &metrics,
                                                                         .logger = &logger,
+                                                                        .call_log = CallLogOptionsOf(config.logging),
                                                                         .limits = config.limits}));
   TerminationSignal signal;
   const auto host = [](const std::string& address) { return address.substr(0, address.rfind(':') + 1); };
-  std::cout << "listening on " << host(config.listen) << server->port() << std::endl;
+  logger.Log(LogLevel::kInfo, absl::StrCat("listening on ", host(config.listen.grpc), server->port()));
   if (exposer != nullptr) {
-    std::cout << "metrics on http://" << host(config.metrics_listen) << exposer->port() << "/metrics" << std::endl;
+    logger.Log(LogLevel::kInfo,
+               absl::StrCat("metrics on http://", host(config.listen.metrics), exposer->port(), "/metrics"));
   }
   Calibrate(scorer.scheduler(), registry.models(),
-            {.on_fitted = [&metrics](const HostedModel& model, const CostCoefficients& cost) {
-              std::cout << "model '" << model.name << "' takes " << 1e6 * cost.seconds_per_token << " us a token, "
-                        << 1e6 * cost.seconds_per_attended_position << " us an attended position, "
-                        << 1e6 * cost.seconds_per_head_row << " us a head row and " << 1e3 * cost.seconds_per_forward
-                        << " ms a pass" << std::endl;
+            {.on_fitted = [&metrics, &logger](const HostedModel& model, const CostCoefficients& cost) {
+              logger.Log(LogLevel::kInfo,
+                         absl::StrCat("model '", model.name, "' takes ", 1e6 * cost.seconds_per_token, " us a token, ",
+                                      1e6 * cost.seconds_per_attended_position, " us an attended position, ",
+                                      1e6 * cost.seconds_per_head_row, " us a head row and ",
+                                      1e3 * cost.seconds_per_forward, " ms a pass"));
               metrics.OnCostFitted(model.name, cost);
             }});
   signal.Wait();
-  std::cout << "shutting down" << std::endl;
-  if (!server->Drain(config.shutdown_grace)) {
+  logger.Log(LogLevel::kInfo, "shutting down");
+  if (!server->Drain(config.shutdown.grace())) {
     return absl::DeadlineExceededError("some work was not done within --shutdown-grace and was cancelled");
   }
   return absl::OkStatus();
+}
+
+// Where there is no log: of a command line that is wrong, or only checked.
+int Fail(const absl::Status& status) {
+  std::cerr << "prefscore-server: " << std::string(status.message()) << std::endl;
+  return 1;
+}
+
+int Check(const CommandLine& line) {
+  std::cout << line.effective << std::endl;
+  const absl::Status status = CheckFolders(line.config);
+  if (!status.ok()) return Fail(status);
+  std::cout << "the configuration is good" << std::endl;
+  return 0;
+}
+
+int Serve(const CommandLine& line) {
+  LoggerOptions options;
+  options.format = line.config.logging.log_format();
+  options.level = line.config.logging.log_level();
+  Logger logger(options);
+  for (const auto option : absl::StrSplit(line.effective, '\n', absl::SkipEmpty())) {
+    logger.Log(LogLevel::kInfo, absl::StrCat("option ", option));
+  }
+  const absl::Status status = Run(line.config, logger);
+  if (status.ok()) return 0;
+  logger.Log(LogLevel::kError, std::string(status.message()));
+  return 1;
 }
 
 }  // namespace
@@ -134,16 +193,10 @@ absl::Status Run(const ServerConfig& config) {
 
 int main(int argc, char** argv) {
   const auto line = prefscore::ParseCommandLine(argc, argv);
-  absl::Status status = line.status();
-  if (status.ok() && !line->text.empty()) {
+  if (!line.ok()) return prefscore::Fail(line.status());
+  if (!line->text.empty()) {
     std::cout << line->text;
     return 0;
   }
-  if (status.ok()) {
-    std::cout << line->effective << std::endl;
-    status = prefscore::Run(line->config);
-  }
-  if (status.ok()) return 0;
-  std::cerr << "prefscore-server: " << std::string(status.message()) << std::endl;
-  return 1;
+  return line->check_only ? prefscore::Check(*line) : prefscore::Serve(*line);
 }
