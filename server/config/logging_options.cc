@@ -39,7 +39,7 @@ void AddOptions(CLI::App& app, LoggingOptions& options) {
   app.add_option("--log-content", options.with_content,
                  "Log what is sent, too, with prompts and completions: true or false")
       ->type_name("BOOL")
-      ->capture_default_str();
+      ->default_str("false");
 }
 
 absl::Status CheckOptions(const LoggingOptions& options) {

@@ -6,8 +6,12 @@
 #include <algorithm>
 #include <string_view>
 
-#include "absl/strings/ascii.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "prefscore/v1/diagnostics.pb.h"
+#include "prefscore/v1/models.pb.h"
+#include "prefscore/v1/scoring.pb.h"
 #include "server/util/field_error.h"
 
 namespace prefscore {
@@ -40,20 +44,33 @@ bool IsAboutContent(const absl::Status& status) {
   }
 }
 
-// The part of a field's path that cannot hold the caller's words: names of fields and indices, but no keys of maps.
-std::string OwnPartOf(const std::string& path) {
-  std::size_t end = 0;
-  while (end < path.size()) {
-    if (path[end] == '[') {
-      const std::size_t close = path.find_first_not_of("0123456789", end + 1);
-      if (close == std::string::npos || close == end + 1 || path[close] != ']') break;
-      end = close + 1;
-      continue;
+// Names of all fields of the services' messages.
+const absl::flat_hash_set<std::string>& FieldNames() {
+  static const auto* const kNames = [] {
+    auto* names = new absl::flat_hash_set<std::string>();
+    for (const auto* file : {v1::ScorePairsRequest::descriptor()->file(), v1::AnalyzePairsRequest::descriptor()->file(),
+                             v1::GetModelRequest::descriptor()->file()}) {
+      for (int message = 0; message < file->message_type_count(); ++message) {
+        const google::protobuf::Descriptor& type = *file->message_type(message);
+        for (int field = 0; field < type.field_count(); ++field) names->insert(std::string(type.field(field)->name()));
+      }
     }
-    if (!absl::ascii_islower(static_cast<unsigned char>(path[end])) && path[end] != '_' && path[end] != '.') break;
-    ++end;
+    return names;
+  }();
+  return *kNames;
+}
+
+// A field's path up to the first part that is no field of ours: keys of maps are the caller's words.
+std::string OwnPartOf(const std::string& path) {
+  std::string own;
+  for (const auto part : absl::StrSplit(path, '.')) {
+    const std::string text(part);
+    const std::size_t name_end = std::min(text.find('['), text.size());
+    const bool is_indexed = text.find_first_not_of("[]0123456789", name_end) == std::string::npos;
+    if (!is_indexed || !FieldNames().contains(text.substr(0, name_end))) break;
+    absl::StrAppend(&own, own.empty() ? "" : ".", text);
   }
-  return path.substr(0, end);
+  return own;
 }
 
 LogLevel LevelOf(CallLog::Kind kind, grpc::StatusCode code) {
