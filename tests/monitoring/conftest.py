@@ -46,6 +46,7 @@ def under_load(server, prometheus, rows):
             load.round()
         load.miss_a_deadline()
     # The server ends what missed its deadline after its client has left.
-    wait_until("all calls are counted", lambda: server.metric("prefscore_requests_total") == load.calls.total())
-    wait_until("Prometheus has seen it", lambda: prometheus.value("sum(prefscore_requests_total)") == load.calls.total())
+    num_calls = load.calls.total()
+    wait_until("all calls are counted", lambda: server.metric("prefscore_requests_total") == num_calls)
+    wait_until("Prometheus has seen it", lambda: prometheus.value("sum(prefscore_requests_total)") == num_calls)
     return Monitored(server, prometheus, load, start, time.time())

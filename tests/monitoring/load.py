@@ -63,7 +63,8 @@ class Load:
             scoring_pb2.EvaluateObjectivesRequest(pairs=known), timeout=60))
         self.call("AnalyzePairs", lambda: self.diagnostics.AnalyzePairs(iter(
             [diagnostics_pb2.AnalyzePairsRequest(options=diagnostics_pb2.AnalysisOptions(), logps=known)]), timeout=60))
-        self.call("ListObjectives", lambda: self.scoring.ListObjectives(scoring_pb2.ListObjectivesRequest(), timeout=60))
+        self.call("ListObjectives", lambda: self.scoring.ListObjectives(
+            scoring_pb2.ListObjectivesRequest(), timeout=60))
         self.call("ListModels", lambda: self.models.ListModels(models_pb2.ListModelsRequest(), timeout=60))
         self.call("GetModel", lambda: self.models.GetModel(models_pb2.GetModelRequest(name="policy"), timeout=60))
 
