@@ -16,8 +16,19 @@ def pair(row):
                                       rejected=text(row["rejected"]))
 
 
+def ids(values):
+    return scoring_pb2.Content(token_ids=scoring_pb2.TokenIds(ids=values))
+
+
+def ids_pair(prompt, chosen, rejected):
+    return scoring_pb2.PreferencePair(prompt=ids(prompt), chosen=ids(chosen), rejected=ids(rejected))
+
+
 class Load:
-    """`calls` counts the answers by (method, code), `num_pairs` the pairs that were scored."""
+    """`calls` counts the answers by (method, code), `num_pairs` the pairs that were scored.
+
+    What a client gives up at its deadline may never have reached the server: those counts are upper bounds.
+    """
 
     def __init__(self, channel, rows):
         self.scoring = scoring_pb2_grpc.ScoringServiceStub(channel)
@@ -26,7 +37,11 @@ class Load:
         self.pairs = [pair(row) for row in rows]
         self.calls = collections.Counter()
         self.num_pairs = 0
+        self.num_failed_pairs = 0
         self.num_rounds = 0
+        # Far more than can be done within the deadline that is given below.
+        self.large = scoring_pb2.ScorePairsRequest(
+            pairs=[ids_pair(range(1, 200), [index % 200] * 30, [7] * 30) for index in range(1024)])
 
     def call(self, method, send, expected="OK"):
         try:
@@ -72,12 +87,12 @@ class Load:
                   expected="NOT_FOUND")
         self.call("ScorePairs", lambda: self.scoring.ScorePairs(scoring_pb2.ScorePairsRequest(), timeout=60),
                   expected="INVALID_ARGUMENT")
-
-    def miss_a_deadline(self, deadline_s=0.05):
-        """Asks for far more than can be done in that time."""
-        large = [scoring_pb2.PreferencePair(
-            prompt=scoring_pb2.Content(token_ids=scoring_pb2.TokenIds(ids=range(1, 200))),
-            chosen=scoring_pb2.Content(token_ids=scoring_pb2.TokenIds(ids=[index % 200] * 30)),
-            rejected=scoring_pb2.Content(token_ids=scoring_pb2.TokenIds(ids=[7] * 30))) for index in range(1024)]
-        self.call("ScorePairs", lambda: self.scoring.ScorePairs(scoring_pb2.ScorePairsRequest(pairs=large),
-                                                                timeout=deadline_s), expected="DEADLINE_EXCEEDED")
+        self.call("ScorePairs", lambda: self.scoring.ScorePairs(self.large, timeout=0.5), expected="DEADLINE_EXCEEDED")
+        no_such_id = 10**6
+        answer = self.call("ScorePairs", lambda: self.scoring.ScorePairs(
+            scoring_pb2.ScorePairsRequest(pairs=[ids_pair([5], [7], [no_such_id])]), timeout=60))
+        assert answer.results[0].status.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
+        self.num_failed_pairs += 1
+        prompt = scoring_pb2.PromptCompletions(prompt=ids([5]), completions=[ids([no_such_id])])
+        self.call("ScoreCompletions", lambda: self.scoring.ScoreCompletions(
+            scoring_pb2.ScoreCompletionsRequest(prompts=[prompt]), timeout=60))

@@ -7,8 +7,8 @@ from dashboards import ask
 COLOURS = ["#3366cc", "#dc3912", "#ff9900", "#109618", "#990099", "#0099c6", "#dd4477", "#66aa00", "#b82e2e", "#316395"]
 WIDTH, HEIGHT, LEFT = 420, 150, 60
 STYLE = """body{font:13px sans-serif;margin:16px} .grid{display:grid;grid-template-columns:repeat(24,1fr);gap:8px}
-figure{margin:0;border:1px solid #ccc;padding:6px} figcaption{font-weight:bold} small{color:#555;display:block}
-svg{width:100%} .big{font-size:26px} .key{margin-right:10px;white-space:nowrap} table{border-collapse:collapse}
+figure{margin:0;overflow:hidden;border:1px solid #ccc;padding:6px} figcaption{font-weight:bold} small{color:#555;display:block}
+svg{width:100%;max-height:220px} .big{font-size:26px} .key{margin-right:10px;white-space:nowrap} table{border-collapse:collapse}
 td,th{border:1px solid #ccc;padding:2px 6px;text-align:left}"""
 
 
@@ -19,8 +19,10 @@ def number(value, unit):
     if unit == "s":
         return f"{1000 * value:.3g} ms" if abs(value) < 1 else f"{value:.3g} s"
     if unit in ("bytes", "Bps"):
-        return f"{value / 2**20:.4g} MiB{'/s' if unit == 'Bps' else ''}"
-    return f"{value:.4g}{' /s' if unit in ('reqps', 'cps') else ''}"
+        scale, name = next((2**power, name) for power, name in ((30, "GiB"), (20, "MiB"), (10, "KiB"), (0, "B"))
+                           if abs(value) >= 2**power or power == 0)
+        return f"{value / scale:.3g} {name}{'/s' if unit == 'Bps' else ''}"
+    return f"{value:.3g}{' /s' if unit in ('reqps', 'cps') else ''}"
 
 
 def chart(series, unit, start, end):
@@ -38,8 +40,8 @@ def chart(series, unit, start, end):
     for index, (_, points) in enumerate(series):
         path = " ".join(f"{x(time):.1f},{y(value):.1f}" for time, value in points)
         lines.append(f'<polyline points="{path}" fill="none" stroke="{COLOURS[index % len(COLOURS)]}"/>')
-    keys = "".join(f'<span class="key" style="color:{COLOURS[index % len(COLOURS)]}">{html.escape(legend)}</span>'
-                   for index, (legend, _) in enumerate(series))
+    keys = " ".join(f'<span class="key" style="color:{COLOURS[index % len(COLOURS)]}">{html.escape(legend)}</span>'
+                    for index, (legend, _) in enumerate(series))
     return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}">{"".join(lines)}</svg>{keys}'
 
 
