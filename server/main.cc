@@ -14,7 +14,10 @@
 #include "server/config/config.h"
 #include "server/logging/logger.h"
 #include "server/metrics/exposer.h"
+#include "server/metrics/gpu_metrics.h"
+#include "server/metrics/log_metrics.h"
 #include "server/metrics/metrics.h"
+#include "server/metrics/process_metrics.h"
 #include "server/metrics/scorer_metrics.h"
 #include "server/models/load_model.h"
 #include "server/rpc/lifecycle.h"
@@ -75,8 +78,7 @@ absl::StatusOr<HostedModel> Load(const ModelFolder& folder, const ServerConfig& 
   return model;
 }
 
-absl::StatusOr<ModelRegistry> LoadAll(const ServerConfig& config, Logger& logger) {
-  const std::string device = ResolveDevice(config.device.device, logger);
+absl::StatusOr<ModelRegistry> LoadAll(const ServerConfig& config, const std::string& device, Logger& logger) {
   std::vector<HostedModel> models;
   for (const ModelFolder& folder : config.models.folders) {
     auto model = Load(folder, config, device);
@@ -118,8 +120,11 @@ CallLogOptions CallLogOptionsOf(const LoggingOptions& options) {
 }
 
 absl::Status Run(const ServerConfig& config, Logger& logger) {
-  ASSIGN_OR_RETURN(const ModelRegistry registry, LoadAll(config, logger));
-  Metrics metrics({std::begin(kMethodNames), std::end(kMethodNames)}, LabelsOf(registry));
+  const std::string device = ResolveDevice(config.device.device, logger);
+  ASSIGN_OR_RETURN(const ModelRegistry registry, LoadAll(config, device, logger));
+  Metrics metrics({std::begin(kMethodNames), std::end(kMethodNames)},
+                  {std::begin(kServiceNames), std::end(kServiceNames)}, LabelsOf(registry));
+  metrics.SetQueueLimit(config.limits.max_queued_tokens);
   const std::unique_ptr<LogProbCache> cache = OpenCache(config, metrics, logger);
   ScorerOptions scorer_options;
   scorer_options.cache = cache.get();
@@ -128,7 +133,10 @@ absl::Status Run(const ServerConfig& config, Logger& logger) {
 
   std::unique_ptr<MetricsExposer> exposer;
   if (!config.listen.metrics.empty()) {
-    ASSIGN_OR_RETURN(exposer, MetricsExposer::Start(config.listen.metrics, metrics.registry()));
+    ASSIGN_OR_RETURN(exposer, MetricsExposer::Start(config.listen.metrics,
+                                                    {metrics.registry(), std::make_shared<ProcessMetrics>(),
+                                                     std::make_shared<GpuMetrics>(device),
+                                                      std::make_shared<LogMetrics>(logger)}));
   }
   ASSIGN_OR_RETURN(const auto server, Server::Start(config.listen.grpc, {.registry = &registry,
                                                                         .scorer = &scorer,

@@ -8,6 +8,7 @@
 #include "absl/strings/strip.h"
 #include "server/messages/pair_messages.h"
 #include "server/report_html/report_html.h"
+#include "server/rpc/counted_code.h"
 #include "server/rpc/outcome_status.h"
 #include "server/rpc/resolve_options.h"
 #include "server/rpc/result_to_proto.h"
@@ -64,9 +65,10 @@ void AnalysisStream::OnCancel() {
 
 void AnalysisStream::OnDone() {
   const grpc::StatusCode code = rpc_->IsCancelled() ? grpc::CANCELLED : final_code_;
-  const absl::Duration duration = absl::Now() - start_;
-  context_.metrics->OnRequest("AnalyzePairs", code, duration);
-  log_.End(final_status_, code, duration);
+  const absl::Time end = absl::Now();
+  const grpc::StatusCode counted = CountedCode(code, start_, absl::FromChrono(rpc_->deadline()), end);
+  context_.metrics->OnRequest("AnalyzePairs", counted, end - start_);
+  log_.End(final_status_, counted, end - start_);
   context_.metrics->OnStreamClosed();
   streams_.Remove(shared_from_this());
 }

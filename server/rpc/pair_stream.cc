@@ -6,6 +6,7 @@
 
 #include "server/messages/objective_messages.h"
 #include "server/messages/pair_messages.h"
+#include "server/rpc/counted_code.h"
 #include "server/rpc/group_from_proto.h"
 #include "server/rpc/outcome_status.h"
 #include "server/rpc/resolve_options.h"
@@ -61,9 +62,10 @@ void PairStream::OnCancel() {
 void PairStream::OnDone() {
   // Only now it is certain whether the end reached the client.
   const grpc::StatusCode code = rpc_->IsCancelled() ? grpc::CANCELLED : final_code_;
-  const absl::Duration duration = absl::Now() - start_;
-  context_.metrics->OnRequest("StreamScorePairs", code, duration);
-  log_.End(final_status_, code, duration);
+  const absl::Time end = absl::Now();
+  const grpc::StatusCode counted = CountedCode(code, start_, absl::FromChrono(rpc_->deadline()), end);
+  context_.metrics->OnRequest("StreamScorePairs", counted, end - start_);
+  log_.End(final_status_, counted, end - start_);
   context_.metrics->OnStreamClosed();
   streams_.Remove(shared_from_this());
 }

@@ -15,6 +15,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "server/rpc/call_log.h"
+#include "server/rpc/counted_code.h"
 #include "server/rpc/parse_request.h"
 #include "server/rpc/result_to_proto.h"
 #include "server/rpc/service_context.h"
@@ -62,9 +63,10 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   void Finish(const absl::Status& status) {
     if (status.ok()) *response_buffer_ = Serialize(response_);
     const grpc::Status grpc_status = ToGrpcStatus(status);
-    const absl::Duration duration = absl::Now() - start_;
-    context_.metrics->OnRequest(method_, grpc_status.error_code(), duration);
-    log_.End(status, grpc_status.error_code(), duration);
+    const absl::Time end = absl::Now();
+    const auto code = CountedCode(grpc_status.error_code(), start_, absl::FromChrono(rpc_->deadline()), end);
+    context_.metrics->OnRequest(method_, code, end - start_);
+    log_.End(status, code, end - start_);
     grpc::ServerUnaryReactor::Finish(grpc_status);
   }
 
