@@ -1,33 +1,48 @@
 // SPDX-License-Identifier: Apache-2.0
-// Serves a registry as /metrics over HTTP.
+// Serves metrics as GET /metrics over HTTP or HTTPS.
 #pragma once
 
+#include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "absl/status/statusor.h"
-#include "prometheus/registry.h"
+#include "prometheus/collectable.h"
+#include "server/tls/certificate_files.h"
 
-namespace prometheus {
-class Exposer;
+namespace httplib {
+class Server;
 }
 
 namespace prefscore {
 
-// Serves as long as it lives, on threads of its own.
+struct ExposerOptions {
+  std::string address;                      // HOST:PORT; port 0 takes a free one
+  std::shared_ptr<CertificateFiles> files;  // null: plain HTTP. As for gRPC: replaced files, client certificates
+  // Whether a scrape with this "Authorization" header ("" where there is none) may see the metrics; null: all may.
+  std::function<bool(const std::string&)> may_scrape;
+};
+
+// Serves as long as it lives, on threads of its own; the destructor waits for the scrapes under way.
 class MetricsExposer {
  public:
-  // `address` is HOST:PORT; port 0 takes a free one. UNAVAILABLE where the address cannot be bound.
-  static absl::StatusOr<std::unique_ptr<MetricsExposer>> Start(const std::string& address,
-                                                               const std::shared_ptr<prometheus::Registry>& registry);
+  // UNAVAILABLE where the address cannot be bound.
+  static absl::StatusOr<std::unique_ptr<MetricsExposer>> Start(
+      ExposerOptions options, std::vector<std::shared_ptr<prometheus::Collectable>> metrics);
   ~MetricsExposer();
 
-  int port() const;
+  int port() const { return port_; }
 
  private:
-  explicit MetricsExposer(std::unique_ptr<prometheus::Exposer> exposer);
+  MetricsExposer(std::unique_ptr<httplib::Server> server, int port);
 
-  std::unique_ptr<prometheus::Exposer> exposer_;
+  const std::unique_ptr<httplib::Server> server_;
+  const int port_;
+  std::atomic<bool> has_stopped_ = false;
+  std::thread acceptor_;
 };
 
 }  // namespace prefscore

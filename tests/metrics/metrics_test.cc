@@ -194,7 +194,7 @@ TEST(MetricsTest, AllNamesHaveThePrefixAndHelp) {
 TEST(MetricsExposerTest, ServesWhatPromtoolAccepts) {
   const auto metrics = MakeMetrics();
   metrics->OnPairScored({"policy", "other", 1, 1, 1.5});
-  const auto exposer = MetricsExposer::Start("127.0.0.1:0", metrics->registry());
+  const auto exposer = MetricsExposer::Start({.address = "127.0.0.1:0"}, {metrics->registry()});
   ASSERT_TRUE(exposer.ok()) << exposer.status();
   const std::string text = Scrape((*exposer)->port());
   EXPECT_THAT(text, HasSubstr("prefscore_pairs_scored_total 1\n"));
@@ -212,10 +212,10 @@ TEST(MetricsExposerTest, ServesWhatPromtoolAccepts) {
 
 TEST(MetricsExposerTest, APortInUseIsAnError) {
   const auto metrics = MakeMetrics();
-  const auto first = MetricsExposer::Start("127.0.0.1:0", metrics->registry());
+  const auto first = MetricsExposer::Start({.address = "127.0.0.1:0"}, {metrics->registry()});
   ASSERT_TRUE(first.ok()) << first.status();
   const std::string address = absl::StrCat("127.0.0.1:", (*first)->port());
-  const auto second = MetricsExposer::Start(address, metrics->registry());
+  const auto second = MetricsExposer::Start({.address = address}, {metrics->registry()});
   EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(second.status().message()), HasSubstr("cannot serve metrics on " + address));
 }
