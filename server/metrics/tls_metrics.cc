@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/metrics/tls_metrics.h"
 
+#include "prometheus/metric_family.h"
+
 namespace prefscore {
 
 std::vector<prometheus::MetricFamily> TlsMetrics::Collect() const {
