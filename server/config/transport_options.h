@@ -15,7 +15,7 @@ class App;
 namespace prefscore {
 
 struct TransportOptions {
-  TlsFiles tls;
+  TlsFiles tls = {};
   bool allow_plaintext = false;     // beyond loopback
   std::string reflection = "auto";  // "auto" | "on" | "off"
 };

@@ -20,10 +20,11 @@ class Server;
 namespace prefscore {
 
 struct ExposerOptions {
-  std::string address;                      // HOST:PORT; port 0 takes a free one
-  std::shared_ptr<CertificateFiles> files;  // null: plain HTTP. As for gRPC: replaced files, client certificates
+  std::string address;  // HOST:PORT; port 0 takes a free one
+  // Null: plain HTTP. As for gRPC, replaced files hold for new connections, and a client authority for all clients.
+  std::shared_ptr<CertificateFiles> files = nullptr;
   // Whether a scrape with this "Authorization" header ("" where there is none) may see the metrics; null: all may.
-  std::function<bool(const std::string&)> may_scrape;
+  std::function<bool(const std::string&)> may_scrape = nullptr;
 };
 
 // Serves as long as it lives, on threads of its own; the destructor waits for the scrapes under way.

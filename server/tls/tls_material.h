@@ -14,9 +14,9 @@
 namespace prefscore {
 
 struct TlsFiles {
-  std::string certificate;  // empty: no TLS
-  std::string key;
-  std::string client_ca;  // empty: clients need no certificate
+  std::string certificate = "";  // empty: no TLS
+  std::string key = "";
+  std::string client_ca = "";  // empty: clients need no certificate
 };
 
 struct TlsPem {
