@@ -43,7 +43,8 @@ void AddOptions(CLI::App& app, TransportOptions& options) {
       ->capture_default_str();
   app.add_flag("--allow-plaintext", options.allow_plaintext,
                "Serve plain text to other machines too: who is on the way reads and changes it")
-      ->group(kGroup);
+      ->group(kGroup)
+      ->default_str("false");
   app.add_option("--reflection", options.reflection,
                  "Whether clients may ask what services there are: on, off, or auto, which is on where --listen is "
                  "loopback")

@@ -46,7 +46,9 @@ class TlsListenerCredentials : public grpc::ServerCredentials {
     if (material == served_) return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
     const TlsPem& pem = material->pem;
     const grpc_ssl_pem_key_cert_pair pair = {pem.key.c_str(), pem.certificates.c_str()};
-    *config = grpc_ssl_server_certificate_config_create(pem.client_ca.empty() ? nullptr : pem.client_ca.c_str(), &pair, 1);
+    // gRPC wants authorities here even where it asks no client for a certificate; then any will do.
+    const std::string& authorities = pem.client_ca.empty() ? pem.certificates : pem.client_ca;
+    *config = grpc_ssl_server_certificate_config_create(authorities.c_str(), &pair, 1);
     served_ = material;
     return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
   }

@@ -4,11 +4,15 @@
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/impl/server_builder_option.h>
+#include <grpcpp/impl/server_builder_plugin.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
+#include <memory>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -33,6 +37,15 @@ constexpr int kMaxConnectionAgeMs = 30 * 60'000;
 // Messages that arrive at the same time, beside what waits in the queue. Beyond, gRPC reads slower, then ends calls.
 constexpr int kArrivingMessages = 16;
 
+// Takes reflection, which is linked and thus in every server, out of one.
+class WithoutReflection : public grpc::ServerBuilderOption {
+ public:
+  void UpdateArguments(grpc::ChannelArguments*) override {}
+  void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
+    std::erase_if(*plugins, [](const auto& plugin) { return plugin->name() == "proto_server_reflection"; });
+  }
+};
+
 int signal_pipe[2];
 
 void OnSignal(int) {
@@ -53,7 +66,7 @@ Server::Server(const ListenerOptions& listener, const ServiceContext& context)
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ListenerOptions& listener, const ServiceContext& context) {
   grpc::EnableDefaultHealthCheckService(true);
-  if (listener.has_reflection) grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
 
   std::unique_ptr<Server> server(new Server(listener, context));
   grpc::ServerBuilder builder;
@@ -69,6 +82,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ListenerOptions& lis
   grpc::ResourceQuota quota("connections");
   quota.Resize(context.limits.max_queued_bytes + kArrivingMessages * context.limits.max_message_bytes);
   builder.SetResourceQuota(quota);
+  if (!listener.has_reflection) builder.SetOption(std::make_unique<WithoutReflection>());
   builder.AddListeningPort(listener.address, server->credentials_, &server->port_);
   builder.RegisterService(&server->scoring_service_);
   builder.RegisterService(&server->diagnostics_service_);

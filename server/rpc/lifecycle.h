@@ -20,9 +20,7 @@ namespace prefscore {
 struct ListenerOptions {
   std::string address;                                // HOST:PORT; port 0 takes a free one
   std::shared_ptr<CertificateFiles> files = nullptr;  // null: plain text
-  // Whether clients may ask for the services' descriptions. gRPC knows one answer per process: it stays on for servers
-  // started later.
-  bool has_reflection = false;
+  bool has_reflection = false;                        // whether clients may ask what services there are
 };
 
 // Serves from Start until it is drained or destroyed. Health is that of the device: where it fails again and again, all

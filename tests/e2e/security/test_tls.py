@@ -45,7 +45,7 @@ def test_a_client_that_trusts_the_authority_is_served(tls_server, authority, ask
 
 
 def test_a_client_that_trusts_another_authority_does_not_talk(tls_server, ask):
-    assert "CERTIFICATE_VERIFY_FAILED" in refused(ask, tls_server.address, trusting(Authority()))
+    assert "CERTIFICATE_VERIFY_FAILED" in refused(ask, tls_server.address, trusting(Authority("another")))
 
 
 def test_plain_text_to_a_tls_port_is_refused(tls_server, ask, authority):
