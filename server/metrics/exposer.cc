@@ -48,10 +48,10 @@ std::unique_ptr<httplib::Server> MakeServer(const std::shared_ptr<CertificateFil
   });
 }
 
-std::string TextOf(const std::vector<std::shared_ptr<prometheus::Collectable>>& metrics) {
+std::string TextOf(const MetricsExposer::Sources& sources) {
   std::vector<prometheus::MetricFamily> families;
-  for (const auto& collectable : metrics) {
-    std::vector<prometheus::MetricFamily> more = collectable->Collect();
+  for (const auto& source : sources) {
+    std::vector<prometheus::MetricFamily> more = source->Collect();
     families.insert(families.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
   }
   return prometheus::TextSerializer().Serialize(families);
@@ -60,14 +60,14 @@ std::string TextOf(const std::vector<std::shared_ptr<prometheus::Collectable>>& 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<MetricsExposer>> MetricsExposer::Start(
-    ExposerOptions options, std::vector<std::shared_ptr<prometheus::Collectable>> metrics) {
+    ExposerOptions options, Sources sources) {
   std::unique_ptr<httplib::Server> server = MakeServer(options.files);
   server->set_socket_options(SetSocketOptions);
   server->set_read_timeout(kTimeout);
   server->set_write_timeout(kTimeout);
   server->set_payload_max_length(kMaxBodyBytes);
   server->new_task_queue = [] { return new httplib::ThreadPool(kNumThreads); };  // the server deletes it
-  server->Get("/metrics", [files = options.files, may_scrape = options.may_scrape, metrics = std::move(metrics)](
+  server->Get("/metrics", [files = options.files, may_scrape = options.may_scrape, sources = std::move(sources)](
                               const httplib::Request& request, httplib::Response& response) {
     if (may_scrape != nullptr && !may_scrape(request.get_header_value("Authorization"))) {
       response.status = 401;
@@ -75,7 +75,7 @@ absl::StatusOr<std::unique_ptr<MetricsExposer>> MetricsExposer::Start(
       response.set_content("a token with the role metrics is needed\n", "text/plain; charset=utf-8");
       return;
     }
-    response.set_content(TextOf(metrics), "text/plain; version=0.0.4; charset=utf-8");
+    response.set_content(TextOf(sources), "text/plain; version=0.0.4; charset=utf-8");
   });
 
   std::string host = HostOf(options.address);

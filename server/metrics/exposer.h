@@ -30,9 +30,10 @@ struct ExposerOptions {
 // Serves as long as it lives, on threads of its own; the destructor waits for the scrapes under way.
 class MetricsExposer {
  public:
-  // UNAVAILABLE where the address cannot be bound.
-  static absl::StatusOr<std::unique_ptr<MetricsExposer>> Start(
-      ExposerOptions options, std::vector<std::shared_ptr<prometheus::Collectable>> metrics);
+  using Sources = std::vector<std::shared_ptr<prometheus::Collectable>>;
+
+  // UNAVAILABLE where the address cannot be bound. No two sources have a metric of the same name.
+  static absl::StatusOr<std::unique_ptr<MetricsExposer>> Start(ExposerOptions options, Sources sources);
   ~MetricsExposer();
 
   int port() const { return port_; }

@@ -39,6 +39,8 @@ class Server {
 
  private:
   Server(const ListenerOptions& listener, const ServiceContext& context);
+  // In health and metrics.
+  void SetServing(const std::string& service, bool is_serving);
 
   const ServiceContext context_;
   const std::shared_ptr<grpc::ServerCredentials> credentials_;
