@@ -42,7 +42,6 @@ std::string Scrape(int port) {
   EXPECT_EQ(connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
   const std::string request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
   EXPECT_EQ(write(fd, request.data(), request.size()), static_cast<ssize_t>(request.size()));
-  shutdown(fd, SHUT_WR);
   std::string response;
   char buffer[4096];
   for (ssize_t size = 0; (size = read(fd, buffer, sizeof(buffer))) > 0;) response.append(buffer, size);

@@ -65,7 +65,7 @@ def test_metadata_over_the_limit_is_refused_and_the_connection_goes_on(server, a
 ], ids=["http1", "tls", "broken frames", "cut headers", "zeros"])
 def test_garbage_ends_its_own_connection_only(server, garbage):
     with connect(server) as plain:
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError):
             plain.sendall(garbage)
             plain.shutdown(socket.SHUT_WR)
             while plain.recv(1 << 16):
@@ -97,18 +97,6 @@ def test_idle_connections_by_the_thousand(server, ask):
         grown = (resident_bytes(server) - before) / num_idle
         print(f"{num_idle} idle connections, {grown:.0f} bytes each")
         assert grown < 128 << 10
-
-
-def test_a_server_out_of_file_descriptors_serves_again_once_it_has_some(start_server, demo_flags, ask):
-    with start_server(*demo_flags) as server:
-        process = psutil.Process(server.process.pid)
-        limit = process.num_fds() + 50
-        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (limit, limit))
-        with contextlib.ExitStack() as stack:
-            for _ in range(100):
-                stack.enter_context(connect(server))
-            wait_until("it has none left", lambda: "Too many open files" in server.log)
-        assert ask(server.address) == MODELS
 
 
 def test_resets_in_bulk(server, ask):
