@@ -2,6 +2,7 @@
 // prefscore-server: parse, load, serve, drain.
 #include <cstdio>
 #include <filesystem>
+#include <functional>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -19,11 +20,14 @@
 #include "server/metrics/metrics.h"
 #include "server/metrics/process_metrics.h"
 #include "server/metrics/scorer_metrics.h"
+#include "server/metrics/tls_metrics.h"
 #include "server/models/load_model.h"
 #include "server/rpc/lifecycle.h"
 #include "server/rpc/service_context.h"
 #include "server/scoring/calibration.h"
 #include "server/scoring/scorer.h"
+#include "server/tls/certificate_files.h"
+#include "server/util/host_port.h"
 #include "server/util/status_macros.h"
 
 namespace prefscore {
@@ -52,9 +56,17 @@ absl::Status OfModel(const ModelFolder& model, const absl::Status& status) {
                                                   std::string(status.message())));
 }
 
+// Null where all listeners serve plain text.
+absl::StatusOr<std::shared_ptr<CertificateFiles>> OpenCertificateFiles(
+    const TransportOptions& options, std::function<void(const std::string&)> warn) {
+  if (options.tls.certificate.empty()) return nullptr;
+  return CertificateFiles::Open(options.tls, {.warn = std::move(warn)});
+}
+
 // What would keep the server from starting, as far as it shows without reading weights; all of it, a line each.
-absl::Status CheckFolders(const ServerConfig& config) {
-  std::string faults;
+absl::Status CheckFiles(const ServerConfig& config) {
+  const auto warn = [](const std::string& text) { std::cout << "WARNING: " << text << std::endl; };
+  std::string faults(OpenCertificateFiles(config.transport, warn).status().message());
   for (const ModelFolder& model : config.models.folders) {
     for (const absl::Status& status : {CheckModelFolder(model.folder), LoadTokenizer(model, config.limits).status()}) {
       if (!status.ok()) {
@@ -120,6 +132,9 @@ CallLogOptions CallLogOptionsOf(const LoggingOptions& options) {
 }
 
 absl::Status Run(const ServerConfig& config, Logger& logger) {
+  const auto warn = [&logger](const std::string& text) { logger.Log(LogLevel::kWarning, text); };
+  ASSIGN_OR_RETURN(const std::shared_ptr<CertificateFiles> certificate_files,
+                   OpenCertificateFiles(config.transport, warn));
   const std::string device = ResolveDevice(config.device.device, logger);
   ASSIGN_OR_RETURN(const ModelRegistry registry, LoadAll(config, device, logger));
   Metrics metrics({std::begin(kMethodNames), std::end(kMethodNames)},
@@ -133,23 +148,28 @@ absl::Status Run(const ServerConfig& config, Logger& logger) {
 
   std::unique_ptr<MetricsExposer> exposer;
   if (!config.listen.metrics.empty()) {
-    ASSIGN_OR_RETURN(exposer, MetricsExposer::Start(config.listen.metrics,
-                                                    {metrics.registry(), std::make_shared<ProcessMetrics>(),
-                                                     std::make_shared<GpuMetrics>(device),
-                                                      std::make_shared<LogMetrics>(logger)}));
+    MetricsExposer::Sources sources = {metrics.registry(), std::make_shared<ProcessMetrics>(),
+                                       std::make_shared<GpuMetrics>(device), std::make_shared<LogMetrics>(logger)};
+    if (certificate_files != nullptr) sources.push_back(std::make_shared<TlsMetrics>(certificate_files));
+    ASSIGN_OR_RETURN(exposer, MetricsExposer::Start({.address = config.listen.metrics, .files = certificate_files},
+                                                    std::move(sources)));
   }
-  ASSIGN_OR_RETURN(const auto server, Server::Start(config.listen.grpc, {.registry = &registry,
-                                                                        .scorer = &scorer,
-                                                                        .metrics = &metrics,
-                                                                        .logger = &logger,
-                                                                        .call_log = CallLogOptionsOf(config.logging),
-                                                                        .limits = config.limits}));
+  ASSIGN_OR_RETURN(const auto server,
+                   Server::Start({.address = config.listen.grpc,
+                                  .files = certificate_files,
+                                  .has_reflection = HasReflection(config.transport, config.listen)},
+                                 {.registry = &registry,
+                                  .scorer = &scorer,
+                                  .metrics = &metrics,
+                                  .logger = &logger,
+                                  .call_log = CallLogOptionsOf(config.logging),
+                                  .limits = config.limits}));
   TerminationSignal signal;
-  const auto host = [](const std::string& address) { return address.substr(0, address.rfind(':') + 1); };
-  logger.Log(LogLevel::kInfo, absl::StrCat("listening on ", host(config.listen.grpc), server->port()));
+  logger.Log(LogLevel::kInfo, absl::StrCat("listening on ", HostOf(config.listen.grpc), ":", server->port()));
   if (exposer != nullptr) {
     logger.Log(LogLevel::kInfo,
-               absl::StrCat("metrics on http://", host(config.listen.metrics), exposer->port(), "/metrics"));
+               absl::StrCat("metrics on ", certificate_files == nullptr ? "http" : "https", "://",
+                            HostOf(config.listen.metrics), ":", exposer->port(), "/metrics"));
   }
   Calibrate(scorer.scheduler(), registry.models(),
             {.on_fitted = [&metrics, &logger](const HostedModel& model, const CostCoefficients& cost) {
@@ -176,7 +196,7 @@ int Fail(const absl::Status& status) {
 
 int Check(const CommandLine& line) {
   std::cout << line.effective << std::endl;
-  const absl::Status status = CheckFolders(line.config);
+  const absl::Status status = CheckFiles(line.config);
   if (!status.ok()) return Fail(status);
   std::cout << "the configuration is good" << std::endl;
   return 0;

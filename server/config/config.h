@@ -13,6 +13,7 @@
 #include "server/config/logging_options.h"
 #include "server/config/model_options.h"
 #include "server/config/shutdown_options.h"
+#include "server/config/transport_options.h"
 
 namespace prefscore {
 
@@ -21,6 +22,7 @@ inline constexpr char kVersion[] = PREFSCORE_VERSION;
 struct ServerConfig {
   ModelOptions models;
   ListenOptions listen;
+  TransportOptions transport;
   DeviceOptions device;
   CacheOptions cache;
   ShutdownOptions shutdown;

@@ -116,12 +116,12 @@ class RpcTestBase : public ::testing::Test {
       count(priority, groups, tokens);
     };
     scorer_ = std::make_unique<Scorer>(options, observer);
-    auto server = Server::Start("127.0.0.1:0", {.registry = registry_.get(),
-                                                 .scorer = scorer_.get(),
-                                                 .metrics = metrics_.get(),
-                                                 .logger = &logger_,
-                                                 .call_log = call_log_,
-                                                 .limits = limits_});
+    auto server = Server::Start({.address = "127.0.0.1:0", .has_reflection = true}, {.registry = registry_.get(),
+                                                                                     .scorer = scorer_.get(),
+                                                                                     .metrics = metrics_.get(),
+                                                                                     .logger = &logger_,
+                                                                                     .call_log = call_log_,
+                                                                                     .limits = limits_});
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     grpc::ChannelArguments arguments;
