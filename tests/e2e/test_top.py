@@ -52,7 +52,7 @@ def test_once_tells_what_an_interval_held(build_dir, demo_server, load):
         assert re.search(rf"^  {model} +[\d.]+ +[\d.]+ +[\d.]+ +[\d.]+% +-?[\d.]+$", view, re.MULTILINE), view
     assert re.search(r"^pairs  accuracy [\d.]+%", view, re.MULTILINE), view
     assert re.search(r"^  interactive +\d", view, re.MULTILINE), view
-    assert max(map(len, view.splitlines())) <= 100
+    assert max(map(len, view.splitlines())) <= 80
     assert len(view.splitlines()) <= 24
 
 

@@ -6,6 +6,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <iostream>
 
@@ -51,7 +52,10 @@ Screen::~Screen() {
 
 void Screen::Draw(const std::vector<std::string>& lines) const {
   winsize size = {};
-  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) size = {.ws_row = 24, .ws_col = 80};
+  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) {
+    size.ws_row = 24;
+    size.ws_col = 80;
+  }
   std::string text = kHome;
   for (std::size_t idx = 0; idx < lines.size() && idx < size.ws_row; ++idx) {
     absl::StrAppend(&text, idx == 0 ? "" : "\r\n", CutText(lines[idx], std::max<std::size_t>(size.ws_col, kMinWidth)),

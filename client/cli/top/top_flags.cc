@@ -12,7 +12,8 @@ constexpr char kDescription[] =
     "  prefscore top --metrics localhost:9464\n"
     "  prefscore top --metrics https://scorer:9464/metrics --token-file metrics.token --once\n\n"
     "Numbers are of the last interval; q leaves. \"errors\" are calls that ended with another code than OK; \"busy\" is\n"
-    "the share of the time that a model's forward passes took; h and margins are in nats.";
+    "the share of the time that a model's forward passes took; p50 and p99 of the queue are of the wait in it; model\n"
+    "margins are in nats.";
 
 // HOST:PORT is short for the page that a server serves by default.
 std::string UrlOf(const std::string& metrics) {

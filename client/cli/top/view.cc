@@ -97,7 +97,7 @@ void AddCalls(const Interval& interval, std::vector<std::string>& lines) {
 
 void AddQueue(const Interval& interval, std::vector<std::string>& lines) {
   Columns columns;
-  columns.Add({"queue", "waiting", "tokens", "wait p50 ms", "p99 ms", "refused/s", "batches/s", "batch p50 ms"});
+  columns.Add({"queue", "waiting", "tokens", "p50 ms", "p99 ms", "refused/s", "batches/s", "batch ms"});
   for (const char* priority : kPriorities) {
     const MetricLabels labels = {{"priority", priority}};
     columns.Add({absl::StrCat("  ", priority), ShortNumber(interval.Value("prefscore_queued_pairs", labels)),
@@ -146,8 +146,8 @@ void AddPreferences(const Interval& interval, std::vector<std::string>& lines) {
                                      {{"policy_ranking", policy}, {"reference_ranking", reference}}) /
                    ranked);
   };
-  lines.push_back(absl::StrCat("ranked right by  both ", cell("right", "right"), "  policy only ",
-                               cell("right", "wrong"), "  reference only ", cell("wrong", "right"), "  neither ",
+  lines.push_back(absl::StrCat("ranked right by  both ", cell("right", "right"), "  policy ",
+                               cell("right", "wrong"), "  reference ", cell("wrong", "right"), "  none ",
                                cell("wrong", "wrong")));
 }
 
