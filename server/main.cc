@@ -23,6 +23,7 @@
 #include "server/scoring/calibration.h"
 #include "server/scoring/scorer.h"
 #include "server/tls/certificate_files.h"
+#include "server/util/descriptor_limit.h"
 #include "server/util/host_port.h"
 #include "server/util/status_macros.h"
 
@@ -121,6 +122,7 @@ std::unique_ptr<LogProbCache> OpenCache(const ServerConfig& config, Metrics& met
 }
 
 absl::Status Run(const ServerConfig& config) {
+  RaiseDescriptorLimit();
   ASSIGN_OR_RETURN(const std::shared_ptr<CertificateFiles> certificate_files, OpenCertificateFiles(config.transport));
   const std::string device = ResolveDevice(config.device.device);
   ASSIGN_OR_RETURN(const ModelRegistry registry, LoadAll(config, device));
