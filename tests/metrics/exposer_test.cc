@@ -7,6 +7,7 @@
 
 #include <string>
 
+#include "prometheus/counter.h"
 #include "prometheus/registry.h"
 
 namespace prefscore {
