@@ -12,8 +12,8 @@ enum class Role {
   kAdmin,    // the admin service
   kMetrics,  // reading the metrics over HTTP
 };
-inline constexpr std::array kRoleNames = {"score", "admin", "metrics"};  // [Role]
+inline constexpr std::array kAccessRoleNames = {"score", "admin", "metrics"};  // [Role]
 
-inline constexpr const char* RoleName(Role role) { return kRoleNames[static_cast<std::size_t>(role)]; }
+inline constexpr const char* RoleName(Role role) { return kAccessRoleNames[static_cast<std::size_t>(role)]; }
 
 }  // namespace prefscore

@@ -16,9 +16,9 @@ namespace prefscore {
 // What a token's calls may make the models compute. Tokens are those of models: of a prompt and its completions, once
 // per model that computes them.
 struct QuotaLimits {
-  std::optional<double> tokens_per_second;         // over the long run; none: no limit
-  double burst_tokens = 0;                         // what may come at once after a pause
-  std::optional<std::int64_t> concurrent_tokens;   // of calls that are not yet answered; none: no limit
+  std::optional<double> tokens_per_second = std::nullopt;         // over the long run; none: no limit
+  double burst_tokens = 0;                                        // what may come at once after a pause
+  std::optional<std::int64_t> concurrent_tokens = std::nullopt;  // of calls that are not yet answered; none: no limit
 
   bool operator==(const QuotaLimits&) const = default;
 };
@@ -26,7 +26,7 @@ struct QuotaLimits {
 struct TokenEntry {
   std::string name;     // for people: in messages, logs and metrics
   Sha256Digest digest;  // of the token itself, which the server never stores
-  std::bitset<kRoleNames.size()> roles;
+  std::bitset<kAccessRoleNames.size()> roles;
   QuotaLimits quota;
   absl::Time expiry = absl::InfiniteFuture();
 

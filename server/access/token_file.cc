@@ -63,19 +63,19 @@ absl::StatusOr<Sha256Digest> ParseDigest(const toml::table& table, const Place& 
 }
 
 absl::Status ParseRoles(const toml::table& table, const Place& place, TokenEntry& entry) {
-  const std::string known = absl::StrJoin(kRoleNames, ", ");
+  const std::string known = absl::StrJoin(kAccessRoleNames, ", ");
   const toml::array* const roles = table["roles"].as_array();
   if (roles == nullptr || roles->empty()) {
     return place.Error("roles", absl::StrCat("is missing or no list of one or more of: ", known));
   }
   for (const toml::node& node : *roles) {
     const auto name = node.value_exact<std::string>();
-    const auto found = std::find_if(kRoleNames.begin(), kRoleNames.end(),
+    const auto found = std::find_if(kAccessRoleNames.begin(), kAccessRoleNames.end(),
                                     [&](const char* role) { return name.has_value() && *name == role; });
-    if (found == kRoleNames.end()) {
+    if (found == kAccessRoleNames.end()) {
       return place.Error("roles", absl::StrCat("'", name.value_or("(no string)"), "' is not one of: ", known));
     }
-    entry.roles.set(static_cast<std::size_t>(found - kRoleNames.begin()));
+    entry.roles.set(static_cast<std::size_t>(found - kAccessRoleNames.begin()));
   }
   return absl::OkStatus();
 }

@@ -21,8 +21,8 @@ constexpr std::string_view kScheme = "bearer ";  // in any case, by RFC 9110
 
 std::string RolesOf(const TokenEntry& entry) {
   std::vector<const char*> names;
-  for (std::size_t role = 0; role < kRoleNames.size(); ++role) {
-    if (entry.roles.test(role)) names.push_back(kRoleNames[role]);
+  for (std::size_t role = 0; role < kAccessRoleNames.size(); ++role) {
+    if (entry.roles.test(role)) names.push_back(kAccessRoleNames[role]);
   }
   return absl::StrJoin(names, ", ");
 }

@@ -4,6 +4,7 @@
 
 #include "server/config/config.h"
 #include "server/metrics/metrics.h"
+#include "server/rpc/access.h"
 #include "server/scoring/hosted_model.h"
 #include "server/scoring/scorer.h"
 
@@ -14,6 +15,7 @@ struct ServiceContext {
   Scorer* scorer;
   Metrics* metrics;
   Limits limits;
+  AccessRule access = {};
 };
 
 inline SchedulerOptions SchedulerOptionsOf(const Limits& limits) {
