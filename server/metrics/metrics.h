@@ -54,6 +54,8 @@ class Metrics {
   void OnStreamOpened() { streams_in_flight_->Increment(); }
   void OnStreamClosed() { streams_in_flight_->Decrement(); }
 
+  std::int64_t num_open_streams() const { return static_cast<std::int64_t>(streams_in_flight_->Value()); }
+
   void OnQueueChanged(Priority priority, std::int64_t queued_groups, std::int64_t queued_tokens);
   void OnQueueDelay(Priority priority, absl::Duration delay);
   void OnBatch(const BatchReport& batch);

@@ -28,6 +28,7 @@ inline SchedulerOptions SchedulerOptionsOf(const Limits& limits) {
 // Names of all rpcs, as the metrics know them.
 inline constexpr const char* kMethodNames[] = {"ScorePairs",     "StreamScorePairs", "ScoreCompletions",
                                                "EvaluateObjectives", "ListObjectives", "AnalyzePairs",
-                                               "ListModels",     "GetModel"};
+                                               "ListModels",     "GetModel",         "GetStatus",
+                                               "SetLogLevel",    "ReloadTokens"};
 
 }  // namespace prefscore
