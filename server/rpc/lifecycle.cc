@@ -38,8 +38,7 @@ Server::Server(const ServiceContext& context)
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const std::string& listen, const ServiceContext& context) {
   grpc::EnableDefaultHealthCheckService(true);
-  // It cannot be made to ask for a token.
-  if (context.access.tokens == nullptr) grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
 
   std::unique_ptr<Server> server(new Server(context));
   grpc::ServerBuilder builder;
