@@ -18,11 +18,14 @@
 #include "server/metrics/metrics.h"
 #include "server/metrics/process_metrics.h"
 #include "server/metrics/scorer_metrics.h"
+#include "server/metrics/tls_metrics.h"
 #include "server/models/load_model.h"
 #include "server/rpc/lifecycle.h"
 #include "server/rpc/service_context.h"
 #include "server/scoring/calibration.h"
 #include "server/scoring/scorer.h"
+#include "server/tls/certificate_files.h"
+#include "server/util/host_port.h"
 #include "server/util/periodic_task.h"
 #include "server/util/status_macros.h"
 
@@ -57,9 +60,20 @@ absl::Status CheckTokenFile(const AccessOptions& options) {
   return options.token_file.empty() ? absl::OkStatus() : ReadTokenFile(options.token_file).status();
 }
 
+// Null where all listeners serve plain text.
+absl::StatusOr<std::shared_ptr<CertificateFiles>> OpenCertificateFiles(const TransportOptions& options) {
+  if (options.tls.certificate.empty()) return nullptr;
+  return CertificateFiles::Open(options.tls, {.warn = [](const std::string& text) {
+                                  std::cout << absl::StrCat("WARNING: ", text, "\n") << std::flush;
+                                }});
+}
+
 // What would keep the server from starting, as far as it shows without reading weights; all of it, a line each.
-absl::Status CheckFolders(const ServerConfig& config) {
-  std::string faults(CheckTokenFile(config.access).message());
+absl::Status CheckFiles(const ServerConfig& config) {
+  std::string faults;
+  for (const absl::Status& status : {OpenCertificateFiles(config.transport).status(), CheckTokenFile(config.access)}) {
+    if (!status.ok()) absl::StrAppend(&faults, faults.empty() ? "" : "\n", std::string(status.message()));
+  }
   for (const ModelFolder& model : config.models.folders) {
     for (const absl::Status& status : {CheckModelFolder(model.folder), LoadTokenizer(model, config.limits).status()}) {
       if (!status.ok()) {
@@ -136,6 +150,7 @@ absl::StatusOr<GuardedAccess> OpenTokens(const AccessOptions& options, Metrics& 
 }
 
 absl::Status Run(const ServerConfig& config) {
+  ASSIGN_OR_RETURN(const std::shared_ptr<CertificateFiles> certificate_files, OpenCertificateFiles(config.transport));
   RETURN_IF_ERROR(CheckTokenFile(config.access));  // before models are loaded, which takes long
   const std::string device = ResolveDevice(config.device.device);
   ASSIGN_OR_RETURN(const ModelRegistry registry, LoadAll(config, device));
@@ -151,20 +166,34 @@ absl::Status Run(const ServerConfig& config) {
 
   std::unique_ptr<MetricsExposer> exposer;
   if (!config.listen.metrics.empty()) {
-    ASSIGN_OR_RETURN(exposer, MetricsExposer::Start(config.listen.metrics,
-                                                    {metrics.registry(), std::make_shared<ProcessMetrics>(),
-                                                     std::make_shared<GpuMetrics>(device)}));
+    MetricsExposer::Sources sources = {metrics.registry(), std::make_shared<ProcessMetrics>(),
+                                       std::make_shared<GpuMetrics>(device)};
+    if (certificate_files != nullptr) sources.push_back(std::make_shared<TlsMetrics>(certificate_files));
+    ExposerOptions options = {.address = config.listen.metrics, .files = certificate_files};
+    if (access.tokens != nullptr) {
+      options.may_scrape = [&tokens = *access.tokens](const std::string& authorization) {
+        return tokens.Authorize(authorization, Role::kMetrics).ok();
+      };
+    }
+    ASSIGN_OR_RETURN(exposer, MetricsExposer::Start(std::move(options), std::move(sources)));
   }
-  ASSIGN_OR_RETURN(const auto server, Server::Start(config.listen.grpc, {.registry = &registry,
-                                                                         .scorer = &scorer,
-                                                                         .metrics = &metrics,
-                                                                         .limits = config.limits,
-                                                                         .access = {access.tokens.get()}}));
+  // Reflection cannot be made to ask for a token: where there are tokens, it is there only if asked for.
+  const bool has_reflection = HasReflection(config.transport, config.listen) &&
+                              (access.tokens == nullptr || config.transport.reflection == "on");
+  ASSIGN_OR_RETURN(const auto server,
+                   Server::Start({.address = config.listen.grpc,
+                                  .files = certificate_files,
+                                  .has_reflection = has_reflection},
+                                 {.registry = &registry,
+                                  .scorer = &scorer,
+                                  .metrics = &metrics,
+                                  .limits = config.limits,
+                                  .access = {access.tokens.get()}}));
   TerminationSignal signal;
-  const auto host = [](const std::string& address) { return address.substr(0, address.rfind(':') + 1); };
-  std::cout << "listening on " << host(config.listen.grpc) << server->port() << std::endl;
+  std::cout << "listening on " << HostOf(config.listen.grpc) << ":" << server->port() << std::endl;
   if (exposer != nullptr) {
-    std::cout << "metrics on http://" << host(config.listen.metrics) << exposer->port() << "/metrics" << std::endl;
+    std::cout << "metrics on " << (certificate_files == nullptr ? "http" : "https") << "://" << HostOf(config.listen.metrics) << ":"
+              << exposer->port() << "/metrics" << std::endl;
   }
   Calibrate(scorer.scheduler(), registry.models(),
             {.on_fitted = [&metrics](const HostedModel& model, const CostCoefficients& cost) {
@@ -194,7 +223,7 @@ int main(int argc, char** argv) {
   }
   if (status.ok()) {
     std::cout << line->effective << std::endl;
-    status = line->check_only ? prefscore::CheckFolders(line->config) : prefscore::Run(line->config);
+    status = line->check_only ? prefscore::CheckFiles(line->config) : prefscore::Run(line->config);
   }
   if (status.ok()) {
     if (line->check_only) std::cout << "the configuration is good" << std::endl;

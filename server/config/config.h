@@ -13,6 +13,7 @@
 #include "server/config/listen_options.h"
 #include "server/config/model_options.h"
 #include "server/config/shutdown_options.h"
+#include "server/config/transport_options.h"
 
 namespace prefscore {
 
@@ -22,6 +23,7 @@ struct ServerConfig {
   ModelOptions models;
   ListenOptions listen;
   AccessOptions access;
+  TransportOptions transport;
   DeviceOptions device;
   CacheOptions cache;
   ShutdownOptions shutdown;

@@ -120,11 +120,12 @@ class RpcTestBase : public ::testing::Test {
       ASSERT_TRUE(tokens.ok()) << tokens.status();
       tokens_ = *std::move(tokens);
     }
-    auto server = Server::Start("127.0.0.1:0", {.registry = registry_.get(),
-                                                .scorer = scorer_.get(),
-                                                .metrics = metrics_.get(),
-                                                .limits = limits_,
-                                                .access = {tokens_.get()}});
+    auto server = Server::Start({.address = "127.0.0.1:0", .has_reflection = true},
+                               {.registry = registry_.get(),
+                                .scorer = scorer_.get(),
+                                .metrics = metrics_.get(),
+                                .limits = limits_,
+                                .access = {tokens_.get()}});
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     grpc::ChannelArguments arguments;
