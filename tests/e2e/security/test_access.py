@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A real server with a token file: who is let in, to what, how much, and what an operator can do about it."""
+import subprocess
+import urllib.error
+import urllib.request
+
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from real_server import wait_until
 from token_file import TokenFile
 
@@ -57,10 +62,29 @@ def test_who_has_no_fitting_token_is_refused_and_told_why(guarded):
         assert secret not in guarded.log
 
 
-def test_health_is_open(guarded):
+def test_health_is_open_and_reflection_is_not(guarded):
     with guarded.channel() as channel:
         health = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=60)
         assert health.status == health_pb2.HealthCheckResponse.SERVING
+        reflection = reflection_pb2_grpc.ServerReflectionStub(channel)
+        request = reflection_pb2.ServerReflectionRequest(list_services="")
+        with pytest.raises(grpc.RpcError) as refused:
+            next(reflection.ServerReflectionInfo(iter([request]), timeout=60))
+        assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_metrics_need_their_role(guarded):
+    def scrape(token):
+        request = urllib.request.Request(guarded.metrics_url)
+        if token:
+            request.add_header("Authorization", f"Bearer {token}")
+        try:
+            return urllib.request.urlopen(request, timeout=60).status
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    assert scrape("token-of-prometheus") == 200
+    assert {scrape(None), scrape("token-of-scorer"), scrape("token-of-nobody")} <= {401, 403}
 
 
 def test_the_file_is_followed_while_a_stream_runs(guarded, token_file, api, demo_pairs):
@@ -135,6 +159,41 @@ def test_clients_obey_the_quota_and_are_served(start_server, demo_flags, token_f
                 client.score_pairs(pairs)
         assert over.value.reason == "OVER_QUOTA" and over.value.retry_delay_s > 0
         assert "the token 'slow' is over its quota tokens_per_second = 1000" in over.value.message
+
+
+@pytest.fixture
+def run(build_dir):
+    def run_prefscore(*arguments):
+        return subprocess.run([build_dir / "prefscore", *map(str, arguments)], capture_output=True, text=True, timeout=120)
+
+    return run_prefscore
+
+
+def test_tokens_are_made_by_the_command_line(run, start_server, demo_flags, tmp_path):
+    token, tokens = tmp_path / "a.token", tmp_path / "tokens.toml"
+    made = run("token", "new", "--name", "a", "--role", "score", "--role", "metrics", "--output", token)
+    assert (made.returncode, made.stderr) == (0, "")
+    assert token.stat().st_mode & 0o777 == 0o600
+    assert token.read_text().strip() not in made.stdout
+    tokens.write_text(made.stdout)
+    shown = run("token", "new", "--name", "b", "--role", "admin")
+    assert shown.returncode == 0
+    [shown_token] = [line for line in shown.stderr.splitlines() if line.startswith("prefscore_")]
+    with tokens.open("a") as file:
+        file.write(shown.stdout)
+    again = run("token", "new", "--name", "a", "--role", "score", "--output", token)
+    assert again.returncode == 1 and "File exists" in again.stderr and again.stdout == ""
+    assert "is not 1 to 64 letters" in run("token", "new", "--name", "a b", "--role", "score").stderr
+    assert run("token", "new", "--name", "a", "--role", "root").returncode == 2
+
+    with start_server(*demo_flags, "--token-file", tokens) as server:
+        assert server.address, server.log
+        with client_of(server, token.read_text().strip()) as client:
+            assert client.models().models
+        assert refusal(server, shown_token).code == "PERMISSION_DENIED"
+        models = run("models", "--server", server.address, "--token-file", token)
+        assert models.returncode == 0, models.stderr
+        assert "UNAUTHENTICATED" in run("models", "--server", server.address).stderr
 
 
 def test_a_server_with_a_broken_token_file_does_not_start(start_server, demo_flags, token_file):
