@@ -262,6 +262,9 @@ func TestPrometheusFindsTheJobThatTheRulesAskFor(t *testing.T) {
 	if tls == nil || tls.CA.Secret.Name != "prefscore-tls" || tls.KeySecret.Key != "tls.key" || *tls.ServerName != "localhost" {
 		t.Error(tls)
 	}
+	if sent := monitor.Spec.Endpoints[0].Authorization; sent == nil || sent.Credentials.Key != "prometheus.token" {
+		t.Error(sent)
+	}
 	relabeling := monitor.Spec.Endpoints[0].RelabelConfigs[0]
 	if relabeling.TargetLabel != "job" || *relabeling.Replacement != "prefscore" {
 		t.Error(relabeling)
