@@ -30,7 +30,8 @@ func TestTheServerAcceptsItsConfiguration(t *testing.T) {
 	}
 	certificates := certificateFolder(t)
 	tokens := t.TempDir()
-	entry := "[[token]]\nname = \"trainer\"\nroles = [\"score\"]\nsha256 = \"" + strings.Repeat("0123456789abcdef", 4) + "\"\n"
+	entry := "[[token]]\nname = \"trainer\"\nroles = [\"score\"]\nsha256 = \"" +
+		strings.Repeat("0123456789abcdef", 4) + "\"\n"
 	if err := os.WriteFile(filepath.Join(tokens, "tokens.toml"), []byte(entry), 0o600); err != nil {
 		t.Fatal(err)
 	}
