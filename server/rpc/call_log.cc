@@ -9,6 +9,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "prefscore/v1/admin.pb.h"
 #include "prefscore/v1/diagnostics.pb.h"
 #include "prefscore/v1/models.pb.h"
 #include "prefscore/v1/scoring.pb.h"
@@ -49,7 +50,7 @@ const absl::flat_hash_set<std::string>& FieldNames() {
   static const auto* const kNames = [] {
     auto* names = new absl::flat_hash_set<std::string>();
     for (const auto* file : {v1::ScorePairsRequest::descriptor()->file(), v1::AnalyzePairsRequest::descriptor()->file(),
-                             v1::GetModelRequest::descriptor()->file()}) {
+                             v1::GetModelRequest::descriptor()->file(), v1::SetLogLevelRequest::descriptor()->file()}) {
       for (int message = 0; message < file->message_type_count(); ++message) {
         const google::protobuf::Descriptor& type = *file->message_type(message);
         for (int field = 0; field < type.field_count(); ++field) names->insert(std::string(type.field(field)->name()));
@@ -144,6 +145,7 @@ void CallLog::AppendIds(LogFields& fields) const {
     fields.emplace_back("parent_span_id", trace_->parent_span_id);
   }
   fields.emplace_back("peer", rpc_.peer());
+  if (!token_.empty()) fields.emplace_back("token", token_);
 }
 
 void CallLog::AppendTimes(absl::Duration total, LogFields& fields) const {

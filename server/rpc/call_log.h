@@ -42,6 +42,8 @@ class CallLog {
   // A message of the call, logged at once where content is asked for.
   void OnMessage(const google::protobuf::Message& message) const;
 
+  // The name of the token that the caller showed; empty: none.
+  void SetToken(std::string name) { token_ = std::move(name); }
   void SetModels(std::string names) { models_ = std::move(names); }
   // Pairs, or prompts with completions.
   void CountItem(bool is_ok) { ++(is_ok ? num_ok_ : num_failed_); }
@@ -63,6 +65,7 @@ class CallLog {
   grpc::CallbackServerContext& rpc_;
   std::string request_id_;
   std::optional<TraceContext> trace_;
+  std::string token_;
   std::string models_;
   std::int64_t num_ok_ = 0;
   std::int64_t num_failed_ = 0;

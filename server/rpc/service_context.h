@@ -5,6 +5,7 @@
 #include "server/config/config.h"
 #include "server/logging/logger.h"
 #include "server/metrics/metrics.h"
+#include "server/rpc/access.h"
 #include "server/rpc/call_log.h"
 #include "server/scoring/hosted_model.h"
 #include "server/scoring/scorer.h"
@@ -18,6 +19,7 @@ struct ServiceContext {
   Logger* logger;
   CallLogOptions call_log = {};
   Limits limits;
+  AccessRule access = {};
 };
 
 inline SchedulerOptions SchedulerOptionsOf(const Limits& limits) {
@@ -30,7 +32,8 @@ inline SchedulerOptions SchedulerOptionsOf(const Limits& limits) {
 // Names of all rpcs, as the metrics know them.
 inline constexpr const char* kMethodNames[] = {"ScorePairs",     "StreamScorePairs", "ScoreCompletions",
                                                "EvaluateObjectives", "ListObjectives", "AnalyzePairs",
-                                               "ListModels",     "GetModel"};
+                                               "ListModels",     "GetModel",         "GetStatus",
+                                               "SetLogLevel",    "ReloadTokens"};
 
 // Names of all services, likewise; in health, too.
 inline constexpr const char* kServiceNames[] = {"prefscore.v1.ScoringService", "prefscore.v1.DiagnosticsService",

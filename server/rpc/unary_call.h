@@ -27,13 +27,19 @@ namespace prefscore {
 template <typename Request, typename Response>
 class UnaryCall final : public grpc::ServerUnaryReactor {
  public:
-  // Parses `request` and hands the call to `handler`, or finishes it where it does not parse.
+  // Parses `request` and hands the call to `handler`, or finishes it where its caller may not call or it does not parse.
   template <typename Handler>
   static grpc::ServerUnaryReactor* Start(const char* method, const ServiceContext& context,
                                          grpc::CallbackServerContext* rpc, const grpc::ByteBuffer* request,
                                          grpc::ByteBuffer* response, Handler handler) {
     auto* call = new UnaryCall(method, context, rpc, request, response);
-    const absl::Status status = ParseRequest(*request, call->request_, call->invalid_text_);
+    auto caller = CheckAccess(context.access, *rpc);
+    absl::Status status = caller.status();
+    if (status.ok()) {
+      call->caller_ = *std::move(caller);
+      call->log_.SetToken(call->caller_.name());
+      status = ParseRequest(*request, call->request_, call->invalid_text_);
+    }
     if (status.ok()) {
       call->log_.OnMessage(call->request_);
       handler(*call);
@@ -53,7 +59,8 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
     return {.priority = priority,
             .deadline = absl::FromChrono(rpc_->deadline()),
             .cancellation = cancellation_,
-            .fingerprint = Fingerprint(*request_buffer_)};
+            .fingerprint = Fingerprint(*request_buffer_),
+            .quota = caller_.quota()};
   }
 
   // Puts what the log knows of the call's time into its response. The last that is done before Finish.
@@ -91,6 +98,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   const absl::Time start_ = absl::Now();
   // Shared: the scorer may ask after gRPC has deleted the call.
   const std::shared_ptr<Cancellation> cancellation_ = std::make_shared<Cancellation>();
+  Caller caller_;
   CallLog log_;
   InvalidText invalid_text_;
   Request request_;

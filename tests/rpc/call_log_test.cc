@@ -2,10 +2,15 @@
 // The line that each call leaves in the log, and what goes back to the caller so that it can be found.
 #include "server/rpc/call_log.h"
 
+#include <filesystem>
+#include <fstream>
+
 #include "absl/strings/match.h"
 #include "absl/strings/str_split.h"
 #include "prefscore/v1/diagnostics.grpc.pb.h"
+#include "server/access/new_token.h"
 #include "tests/rpc/rpc_test_base.h"
+#include "tests/testing/temp_folder.h"
 
 namespace prefscore {
 namespace {
@@ -186,6 +191,53 @@ TEST_F(CallLogTest, AnAnalysisIsOneLine) {
   writer->WritesDone();
   ASSERT_TRUE(writer->Finish().ok());
   EXPECT_THAT(CallLine(), AllOf(HasSubstr(" info call method=AnalyzePairs code=OK "), HasSubstr(" scored=1 failed=0 ")));
+}
+
+// Who calls with a token is told by its name, never by the token.
+class CallLogWithTokensTest : public CallLogTest {
+ protected:
+  CallLogWithTokensTest() {
+    token_file_ = folder_.path() / "tokens.toml";
+    std::ofstream(token_file_) << TokenFileEntry("trainer", {Role::kScore}, "a-secret");
+    context_.AddMetadata("authorization", "Bearer a-secret");
+  }
+
+  testing::TempFolder folder_;
+  grpc::ClientContext context_;
+};
+
+TEST_F(CallLogWithTokensTest, ACallTellsTheNameOfItsToken) {
+  Start();
+  v1::ScorePairsResponse response;
+  ASSERT_TRUE(scoring_->ScorePairs(&context_, Request(), &response).ok());
+  EXPECT_THAT(CallLine(), AllOf(HasSubstr(" code=OK "), HasSubstr(" token=trainer "), Not(HasSubstr("secret"))));
+}
+
+TEST_F(CallLogWithTokensTest, AStreamTellsTheNameOfItsToken) {
+  Start();
+  const auto stream = scoring_->StreamScorePairs(&context_);
+  stream->WritesDone();
+  stream->Finish();
+  EXPECT_THAT(CallLine(), AllOf(HasSubstr(" method=StreamScorePairs "), HasSubstr(" token=trainer "),
+                                Not(HasSubstr("secret"))));
+}
+
+TEST_F(CallLogWithTokensTest, AnAnalysisTellsTheNameOfItsToken) {
+  Start();
+  v1::AnalyzePairsResponse response;
+  const auto diagnostics = v1::DiagnosticsService::NewStub(channel_);
+  const auto writer = diagnostics->AnalyzePairs(&context_, &response);
+  writer->WritesDone();
+  writer->Finish();
+  EXPECT_THAT(CallLine(), AllOf(HasSubstr(" method=AnalyzePairs "), HasSubstr(" token=trainer "),
+                                Not(HasSubstr("secret"))));
+}
+
+TEST_F(CallLogWithTokensTest, AWrongTokenIsNotLogged) {
+  Start();
+  EXPECT_EQ(Call(Request(), {{"authorization", "Bearer another-secret"}}).error_code(), grpc::UNAUTHENTICATED);
+  EXPECT_THAT(CallLine(), AllOf(HasSubstr(" info call method=ScorePairs code=UNAUTHENTICATED "),
+                                Not(HasSubstr("token=")), Not(HasSubstr("secret"))));
 }
 
 }  // namespace

@@ -2,7 +2,9 @@
 package helm
 
 import (
+	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -213,6 +215,28 @@ func TestReplicasAreLeftToTheAutoscaler(t *testing.T) {
 	}
 }
 
+func TestAutoscalersAskForAMetricThatTheServerHas(t *testing.T) {
+	documented, err := os.ReadFile("../../../deploy/METRICS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for kind, object := range map[string]string{"hpa": "HorizontalPodAutoscaler", "keda": "ScaledObject"} {
+		objects := render(t, "", values{"autoscaling": values{"kind": kind}})
+		if kinds(objects)[object] != 1 {
+			t.Errorf("%s makes no %s", kind, object)
+		}
+		for _, one := range objects {
+			if one.Kind != object {
+				continue
+			}
+			metrics := regexp.MustCompile(`prefscore_[a-z_]+`).FindAllString(string(one.text), -1)
+			if len(metrics) != 1 || !strings.Contains(string(documented), "| `"+metrics[0]+"` |") {
+				t.Errorf("%s asks for %v", object, metrics)
+			}
+		}
+	}
+}
+
 func TestEachReplicaKeepsItsCacheWhereASizeIsGiven(t *testing.T) {
 	claims := statefulSet(t, "examples/gpu-cluster.yaml", nil).Spec.VolumeClaimTemplates
 	if len(claims) != 1 || claims[0].Spec.Resources.Requests.Storage().String() != "200Gi" ||
@@ -235,8 +259,12 @@ func TestPrometheusFindsTheJobThatTheRulesAskFor(t *testing.T) {
 	var monitor monitoring.ServiceMonitor
 	find(t, objects, "ServiceMonitor", "prefscore", &monitor)
 	tls := monitor.Spec.Endpoints[0].TLSConfig
-	if tls == nil || tls.CA.Secret.Name != "prefscore-tls" || tls.KeySecret.Key != "tls.key" || *tls.ServerName != "localhost" {
+	if tls == nil || tls.CA.Secret.Name != "prefscore-tls" || tls.KeySecret.Key != "tls.key" ||
+		*tls.ServerName != "localhost" {
 		t.Error(tls)
+	}
+	if sent := monitor.Spec.Endpoints[0].Authorization; sent == nil || sent.Credentials.Key != "prometheus.token" {
+		t.Error(sent)
 	}
 	relabeling := monitor.Spec.Endpoints[0].RelabelConfigs[0]
 	if relabeling.TargetLabel != "job" || *relabeling.Replacement != "prefscore" {
