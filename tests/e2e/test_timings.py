@@ -116,6 +116,18 @@ def test_the_python_client_gives_them_typed(demo_server, demo_pairs):
         assert client.score_pairs(pairs).timings is None
         assert next(iter(client.stream_pairs(pairs))).timings is None
 
+        prompts = [prefscore.PromptCompletions(demo_pairs[0]["prompt"], [demo_pairs[0]["chosen"]])]
+        completions = client.score_completions(prompts, ["policy"], return_timings=True)
+        assert set(completions.timings.forward_us) == {"policy"} and completions[0].error is None
+        assert client.score_completions(prompts).timings is None
+
+        logps = [prefscore.PairLogProbs(prefscore.KnownLogProbs(-1, -2, -1, -1))]
+        assert client.evaluate_objectives(logps, return_timings=True).timings.total_us > 0
+        assert client.evaluate_objectives(logps).timings is None
+        columns = prefscore.LogProbColumns([-1.0], [-2.0], [-1.0], [-1.0])
+        with pytest.raises(prefscore.InvalidArgument, match="return_timings: is for pairs"):
+            client.evaluate_objectives(columns, return_timings=True)
+
 
 def test_the_command_line_writes_them_into_rows(build_dir, demo_server, demo_pairs, tmp_path):
     (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in demo_pairs[:3]))

@@ -312,12 +312,12 @@ def result_from_proto(result: pb.PairResult, index: int | None = None) -> types.
     )
 
 
-def prompt_results_from_proto(response: pb.ScoreCompletionsResponse) -> list[types.PromptResult]:
+def scored_prompts_from_proto(response: pb.ScoreCompletionsResponse) -> types.ScoredPrompts:
     models = tuple(
         types.ModelIdentity(model.name, model.digest, model.tokenizer_fingerprint, model.numerics_mode)
         for model in response.models
     )
-    return [
+    results = [
         types.PromptResult(
             id=result.id,
             index=result.index,
@@ -327,6 +327,8 @@ def prompt_results_from_proto(response: pb.ScoreCompletionsResponse) -> list[typ
         )
         for result in response.results
     ]
+    timings = timings_from_proto(response.timings) if response.HasField("timings") else None
+    return types.ScoredPrompts(results, timings)
 
 
 def _completion(result: pb.CompletionResult) -> types.CompletionResult:

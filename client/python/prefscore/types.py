@@ -8,7 +8,7 @@ of the proto's enums in lower case without prefix: "keep_start", "read_write", "
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeAlias, overload
 
@@ -351,7 +351,7 @@ class ScoredPairs(Sequence[PairResult]):
 
     batch_states: what each batch objective (aot, beta_dpo, ...) found out about the pairs, one mapping per requested
         objective; empty where there is no batch objective.
-    timings: of the call, where its options ask for them.
+    timings: of the call, where it asks for them.
     """
 
     __slots__ = ("_results", "batch_states", "timings")
@@ -429,6 +429,17 @@ class PromptResult:
     error: PairError | None
     completions: tuple[CompletionResult, ...]
     models: tuple[ModelIdentity, ...]
+
+
+class ScoredPrompts(list[PromptResult]):
+    """Results in the order of the prompts.
+
+    timings: of the call, where it asks for them.
+    """
+
+    def __init__(self, results: Iterable[PromptResult] = (), timings: Timings | None = None) -> None:
+        super().__init__(results)
+        self.timings = timings
 
 
 @dataclass(frozen=True, slots=True)
