@@ -5,6 +5,7 @@
 #include <iostream>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "server/cache/log_prob_cache.h"
 #include "server/config/config.h"
 #include "server/metrics/exposer.h"
+#include "server/metrics/call_totals.h"
 #include "server/metrics/metrics.h"
 #include "server/metrics/scorer_metrics.h"
 #include "server/models/load_model.h"
@@ -19,10 +21,16 @@
 #include "server/rpc/service_context.h"
 #include "server/scoring/calibration.h"
 #include "server/scoring/scorer.h"
+#include "server/util/file_limit.h"
 #include "server/util/status_macros.h"
+#include "server/util/termination_signals.h"
 
 namespace prefscore {
 namespace {
+
+// Exit codes. 0: stopped as asked, and whatever was admitted is answered.
+constexpr int kFailed = 1;  // could not start
+constexpr int kCutOff = 3;  // stopped as asked, but some admitted work was not waited for
 
 // What "auto" means on this machine; a server that is slow for want of a GPU says why.
 std::string ResolveDevice(const std::string& device) {
@@ -87,7 +95,21 @@ std::unique_ptr<LogProbCache> OpenCache(const ServerConfig& config, Metrics& met
       LogProbCacheOptions{.folder = config.cache_dir, .max_bytes = config.cache_max_bytes}, std::move(observer));
 }
 
-absl::Status Run(const ServerConfig& config) {
+// Drains until all is answered, the grace is over or a second signal comes.
+DrainReport DrainOn(TerminationSignals& signals, Server& server, const ServerConfig& config) {
+  std::cout << "shutting down" << std::endl;
+  std::thread second([&] {
+    if (!signals.Wait()) return;
+    std::cout << "a second signal: what waits is refused" << std::endl;
+    server.HurryDrain();
+  });
+  const DrainReport report = server.Drain({.delay = absl::ZeroDuration(), .grace = config.shutdown_grace});
+  signals.Stop();
+  second.join();
+  return report;
+}
+
+absl::StatusOr<DrainReport> Run(const ServerConfig& config, TerminationSignals& signals) {
   ASSIGN_OR_RETURN(const ModelRegistry registry, LoadAll(config));
   Metrics metrics({std::begin(kMethodNames), std::end(kMethodNames)}, LabelsOf(registry));
   const std::unique_ptr<LogProbCache> cache = OpenCache(config, metrics);
@@ -101,7 +123,7 @@ absl::Status Run(const ServerConfig& config) {
     ASSIGN_OR_RETURN(exposer, MetricsExposer::Start(config.metrics_listen, metrics.registry()));
   }
   ASSIGN_OR_RETURN(const auto server, Server::Start(config.listen, {&registry, &scorer, &metrics, config.limits}));
-  TerminationSignal signal;
+  signals.Serve();
   const auto host = [](const std::string& address) { return address.substr(0, address.rfind(':') + 1); };
   std::cout << "listening on " << host(config.listen) << server->port() << std::endl;
   if (exposer != nullptr) {
@@ -115,12 +137,23 @@ absl::Status Run(const ServerConfig& config) {
                         << " ms a pass" << std::endl;
               metrics.OnCostFitted(model.name, cost);
             }});
-  signal.Wait();
-  std::cout << "shutting down" << std::endl;
-  if (!server->Drain(config.shutdown_grace)) {
-    return absl::DeadlineExceededError("some work was not done within --shutdown-grace and was cancelled");
-  }
-  return absl::OkStatus();
+  signals.Wait();
+  const DrainReport report = DrainOn(signals, *server, config);
+  std::cout << "stopped; since the start " << CallTotals(*metrics.registry()) << std::endl;
+  return report;
+}
+
+int Fail(const absl::Status& status) {
+  std::cerr << "prefscore-server: " << std::string(status.message()) << std::endl;
+  return kFailed;
+}
+
+int ExitCodeOf(const DrainReport& report) {
+  if (report.is_complete()) return 0;
+  std::cerr << "prefscore-server: cut off by the end of --shutdown-grace or a second signal: " << report.num_not_computed
+            << " pairs, prompts or calls that waited to be scored, " << report.num_not_answered
+            << " calls that had no answer yet" << std::endl;
+  return kCutOff;
 }
 
 }  // namespace
@@ -128,16 +161,14 @@ absl::Status Run(const ServerConfig& config) {
 
 int main(int argc, char** argv) {
   const auto line = prefscore::ParseCommandLine(argc, argv);
-  absl::Status status = line.status();
-  if (status.ok() && !line->text.empty()) {
+  if (!line.ok()) return prefscore::Fail(line.status());
+  if (!line->text.empty()) {
     std::cout << line->text;
     return 0;
   }
-  if (status.ok()) {
-    std::cout << line->effective << std::endl;
-    status = prefscore::Run(line->config);
-  }
-  if (status.ok()) return 0;
-  std::cerr << "prefscore-server: " << std::string(status.message()) << std::endl;
-  return 1;
+  prefscore::TerminationSignals signals;
+  prefscore::RaiseFileLimit();
+  std::cout << line->effective << std::endl;
+  const auto report = prefscore::Run(line->config, signals);
+  return report.ok() ? prefscore::ExitCodeOf(*report) : prefscore::Fail(report.status());
 }

@@ -65,6 +65,7 @@ void AnalysisStream::OnDone() {
   const grpc::StatusCode code = rpc_->IsCancelled() ? grpc::CANCELLED : final_code_;
   context_.metrics->OnRequest("AnalyzePairs", code, absl::Now() - start_);
   context_.metrics->OnStreamClosed();
+  open_call_.Leave();
   streams_.Remove(shared_from_this());
 }
 

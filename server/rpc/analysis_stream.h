@@ -42,7 +42,12 @@ class AnalysisStream final : public grpc::ServerReadReactor<grpc::ByteBuffer>,
  private:
   AnalysisStream(const ServiceContext& context, grpc::CallbackServerContext* rpc, grpc::ByteBuffer* response,
                  WorkerPool& pool, StreamSet<AnalysisStream>& streams)
-      : context_(context), rpc_(rpc), response_(response), pool_(pool), streams_(streams) {}
+      : context_(context),
+        rpc_(rpc),
+        response_(response),
+        pool_(pool),
+        streams_(streams),
+        open_call_(context.open_calls->Enter()) {}
 
   void OnReadDone(bool ok) override;
   void OnCancel() override;
@@ -71,6 +76,7 @@ class AnalysisStream final : public grpc::ServerReadReactor<grpc::ByteBuffer>,
   grpc::ByteBuffer* const response_;
   WorkerPool& pool_;
   StreamSet<AnalysisStream>& streams_;
+  OpenCalls::Entry open_call_;
   const absl::Time start_ = absl::Now();
   const std::shared_ptr<Cancellation> cancellation_ = std::make_shared<Cancellation>();
 

@@ -3,6 +3,8 @@
 
 #include <string>
 
+#include "absl/strings/cord.h"
+#include "absl/strings/str_cat.h"
 #include "google/rpc/error_details.pb.h"
 #include "server/util/field_error.h"
 #include "server/util/retry_delay.h"
@@ -11,6 +13,7 @@ namespace prefscore {
 namespace {
 
 constexpr char kErrorDomain[] = "prefscore";
+constexpr char kResumeIndexPayload[] = "prefscore/resume_index";
 constexpr std::size_t kMaxMessageBytes = 1024;  // occurs three times in the trailers, which gRPC limits to 8 KiB
 
 constexpr absl::Duration kDefaultRetryDelay = absl::Seconds(1);
@@ -55,6 +58,11 @@ const std::vector<StatusRow>& StatusTable() {
   return *kTable;
 }
 
+absl::Status WithResumeIndex(absl::Status status, std::int64_t index) {
+  status.SetPayload(kResumeIndexPayload, absl::Cord(absl::StrCat(index)));
+  return status;
+}
+
 google::rpc::Status ToRpcStatus(const absl::Status& status) {
   google::rpc::Status result;
   if (status.ok()) return result;
@@ -66,6 +74,9 @@ google::rpc::Status ToRpcStatus(const absl::Status& status) {
   google::rpc::ErrorInfo info;
   info.set_domain(kErrorDomain);
   info.set_reason(row.reason);
+  if (const auto resume_index = status.GetPayload(kResumeIndexPayload)) {
+    (*info.mutable_metadata())["resume_index"] = std::string(*resume_index);
+  }
   AddDetail(info, result);
 
   const std::string field = FieldOf(status);

@@ -4,6 +4,7 @@
 
 #include <grpcpp/support/status.h>
 
+#include <cstdint>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -20,6 +21,10 @@ struct StatusRow {
 
 // A row for each code that the service uses; all others are bugs of the server and become INTERNAL.
 const std::vector<StatusRow>& StatusTable();
+
+// The same error, for a stream's end: pairs before `index` have their results, pairs from it on may be sent again. It
+// becomes "resume_index" in the ErrorInfo's metadata. REQUIRES: `status` is not OK.
+absl::Status WithResumeIndex(absl::Status status, std::int64_t index);
 
 // Details: ErrorInfo always, BadRequest where `status` is an INVALID_ARGUMENT that carries a field (field_error.h),
 // RetryInfo where the table says so, with the delay that `status` carries (retry_delay.h), or 1 s. Long messages are

@@ -66,7 +66,8 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
         context_(context),
         rpc_(rpc),
         request_buffer_(request_buffer),
-        response_buffer_(response_buffer) {}
+        response_buffer_(response_buffer),
+        open_call_(context.open_calls->Enter()) {}
 
   void OnCancel() override { context_.scorer->Cancel(*cancellation_); }
   void OnDone() override { delete this; }
@@ -76,6 +77,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   grpc::CallbackServerContext* const rpc_;
   const grpc::ByteBuffer* const request_buffer_;
   grpc::ByteBuffer* const response_buffer_;
+  const OpenCalls::Entry open_call_;
   const absl::Time start_ = absl::Now();
   // Shared: the scorer may ask after gRPC has deleted the call.
   const std::shared_ptr<Cancellation> cancellation_ = std::make_shared<Cancellation>();
