@@ -57,6 +57,8 @@ class Server {
 
  private:
   explicit Server(const ServiceContext& context);
+  // In health and metrics.
+  void SetServing(const std::string& service, bool is_serving);
 
   OpenCalls open_calls_;
   absl::Notification hurry_;

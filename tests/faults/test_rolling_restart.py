@@ -48,8 +48,9 @@ def pairs(demo_pairs):
             for index, row in enumerate(demo_pairs * 4)]  # fmt: skip
 
 
-def test_a_stream_and_unary_calls_lose_nothing(replicas, pairs, demo_client):
-    expected = list(demo_client.stream_pairs(pairs, in_order=True))
+def test_a_stream_and_unary_calls_lose_nothing(replicas, pairs, demo_server):
+    with prefscore.Client(demo_server.address) as client:
+        expected = list(client.stream_pairs(pairs, in_order=True))
     chunks = [pairs[begin : begin + 32] for begin in range(0, len(pairs), 32)]
     by_chunk = [expected[begin : begin + 32] for begin in range(0, len(pairs), 32)]
     over = threading.Event()
