@@ -31,7 +31,9 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
                                          grpc::CallbackServerContext* rpc, const grpc::ByteBuffer* request,
                                          grpc::ByteBuffer* response, Handler handler) {
     auto* call = new UnaryCall(method, context, rpc, request, response);
-    const absl::Status status = ParseRequest(*request, call->request_, call->invalid_text_);
+    // gRPC starts calls, too, whose client left before the request was whole.
+    const absl::Status status = request->Valid() ? ParseRequest(*request, call->request_, call->invalid_text_)
+                                                 : absl::CancelledError("the client left before its request was whole");
     if (status.ok()) {
       handler(*call);
     } else {

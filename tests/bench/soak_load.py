@@ -55,14 +55,15 @@ class Load:
         open_calls = set()
 
         async def make(kind, rate):
-            due_s = time.monotonic()
+            due_s = time.monotonic()  # of the first call: at once, so that no kind is missing
             end_s = due_s + seconds
-            while (due_s := due_s + self._rng.expovariate(rate)) < end_s:
+            while due_s < end_s:
                 await asyncio.sleep(max(due_s - time.monotonic(), 0))
                 self.tally.max_lag_s = max(self.tally.max_lag_s, time.monotonic() - due_s)
                 task = asyncio.create_task(self._time(kind))
                 open_calls.add(task)
                 task.add_done_callback(open_calls.discard)
+                due_s += self._rng.expovariate(rate)
 
         await asyncio.gather(*(make(kind, rate) for kind, rate in kinds if rate > 0))
         if open_calls:

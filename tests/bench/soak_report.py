@@ -9,6 +9,7 @@ import scipy.stats
 # A model's memory takes a while to settle: allocators keep what peaks needed, the cache fills.
 WARM_UP_SHARE = 0.2
 NUM_BLOCKS = 20
+_CODES_OF_COMPLETIONS = {"OK", "CANCELLED", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"}
 MAX_MB_PER_HOUR = 5
 
 
@@ -42,6 +43,8 @@ def disagreements(tally, served):
     if not total(tally.calls) - tally.num_abandoned <= total(served) <= total(tally.calls):
         problems.append(f"ScoreCompletions: the client counts {total(tally.calls)} calls, of which it gave up "
                         f"{tally.num_abandoned}; the server counts {total(served)}")  # fmt: skip
+    for code in {code for method, code in served if method == "ScoreCompletions"} - _CODES_OF_COMPLETIONS:
+        problems.append(f"ScoreCompletions {code}: the server counts {served['ScoreCompletions', code]}, nobody asked for it")
     surplus = served["ScoreCompletions", "OK"] - tally.calls["ScoreCompletions", "OK"]
     if not 0 <= surplus <= tally.num_abandoned:
         problems.append(f"ScoreCompletions OK: the server counts {surplus} more than the client")

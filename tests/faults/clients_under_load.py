@@ -25,9 +25,10 @@ def error_info(error):
     return info if found else None
 
 
-def open_channel(address):
+def open_channel(address, **options):
     """A connection of its own, unlike those that gRPC shares between equal channels."""
-    return grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)])
+    given = [(f"grpc.{name}", value) for name, value in options.items()]
+    return grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1), *given])
 
 
 class Callers:

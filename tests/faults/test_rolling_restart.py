@@ -72,7 +72,7 @@ def test_a_stream_and_unary_calls_lose_nothing(replicas, pairs, demo_server):
 
     def unary(client):
         for chunk, scored in zip(chunks, by_chunk):
-            results = client.score_pairs(chunk).results
+            results = client.score_pairs(chunk)
             assert [result.id for result in results] == [result.id for result in scored]
             for result, other in zip(results, scored):
                 assert result.logps == other.logps and result.objectives == other.objectives

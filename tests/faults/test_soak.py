@@ -17,10 +17,10 @@ def test_no_call_is_lost_and_both_sides_count_the_same(build_dir, tmp_path):
     assert output.exists(), run.stderr
     result = json.loads(output.read_text())
     assert result["problems"] == [] and result["num_lost"] == 0
-    assert result["num_pairs"] > 100 and result["num_calls"] > 100
-    for kind in ("ScorePairs OK", "ScorePairs NOT_FOUND", "StreamScorePairs OK", "ScoreCompletions OK",
-                 "ScoreCompletions CANCELLED", "EvaluateObjectives OK", "AnalyzePairs OK"):  # fmt: skip
-        assert result["calls_of_client"][kind] > 0
+    assert result["num_pairs"] > 100 and result["num_calls"] > 20
+    for method in ("ScorePairs", "StreamScorePairs", "ScoreCompletions", "EvaluateObjectives", "AnalyzePairs"):
+        assert result["calls_of_client"][f"{method} OK"] > 0
+    assert result["num_abandoned"] >= 2
     first_mb, highest_mb, _ = result["resident_mb"]
     assert highest_mb - first_mb < 200  # all of what the cache may hold in memory is below
 
