@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
+#include "server/rpc/credentials.h"
 #include "server/rpc/diagnostics_service.h"
 #include "server/rpc/model_service.h"
 #include "server/rpc/open_calls.h"
@@ -19,6 +20,12 @@
 #include "server/rpc/service_context.h"
 
 namespace prefscore {
+
+struct ListenerOptions {
+  std::string address;                                // HOST:PORT; port 0 takes a free one
+  std::shared_ptr<CertificateFiles> files = nullptr;  // null: plain text
+  bool has_reflection = false;                        // whether clients may ask what services there are
+};
 
 struct DrainTimes {
   // From health NOT_SERVING to the first refusal: for load balancers, which go on sending until they have noticed.
@@ -38,8 +45,8 @@ struct DrainReport {
 // but ModelService turn NOT_SERVING, until a batch succeeds. Calls are let in meanwhile, since only they can tell.
 class Server {
  public:
-  // `listen` is HOST:PORT; port 0 takes a free one. UNAVAILABLE where the address cannot be bound.
-  static absl::StatusOr<std::unique_ptr<Server>> Start(const std::string& listen, const ServiceContext& context);
+  // UNAVAILABLE where the address cannot be bound.
+  static absl::StatusOr<std::unique_ptr<Server>> Start(const ListenerOptions& listener, const ServiceContext& context);
   ~Server();
 
   int port() const { return port_; }
@@ -56,7 +63,7 @@ class Server {
   static constexpr absl::Duration kLastWords = absl::Seconds(2);
 
  private:
-  explicit Server(const ServiceContext& context);
+  Server(const ListenerOptions& listener, const ServiceContext& context);
   // In health and metrics.
   void SetServing(const std::string& service, bool is_serving);
 
@@ -65,6 +72,7 @@ class Server {
   std::atomic<bool> is_hurried_{false};
   std::atomic<std::int64_t> num_abandoned_{0};
   const ServiceContext context_;
+  const std::shared_ptr<grpc::ServerCredentials> credentials_;
   ScoringService scoring_service_;
   DiagnosticsService diagnostics_service_;
   ModelService model_service_;

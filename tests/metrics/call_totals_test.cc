@@ -3,19 +3,23 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+#include <vector>
+
 #include "server/metrics/metrics.h"
 
 namespace prefscore {
 namespace {
 
 TEST(CallTotalsTest, NamesMethodsCodesAndPairsThatOccurred) {
-  Metrics metrics({"ScorePairs", "GetModel"}, {{"policy", "policy", "d1", "float32", "mode-1"}});
+  Metrics metrics(std::vector<std::string>{"ScorePairs", "GetModel"}, std::vector<std::string>{},
+                  std::vector<ModelLabels>{{"policy", "policy", "d1", "float32", "mode-1"}});
   EXPECT_EQ(CallTotals(*metrics.registry()), "no call; pairs scored 0, failed 0");
   metrics.OnRequest("ScorePairs", 0, absl::Seconds(1));
   metrics.OnRequest("ScorePairs", 0, absl::Seconds(1));
   metrics.OnRequest("ScorePairs", 14, absl::Seconds(1));
   metrics.OnRequest("GetModel", 5, absl::Seconds(1));
-  metrics.OnPairScored({"policy", "", 1, std::nullopt, 1});
+  metrics.OnPairScored({"policy", "", 1, 1, std::nullopt});
   metrics.OnPairFailed(3);
   metrics.OnPairFailed(14);
   EXPECT_EQ(CallTotals(*metrics.registry()),
