@@ -66,7 +66,7 @@ def test_a_drain_under_full_load_loses_nothing(start_server, demo_flags, demo_pa
 
 
 def test_a_stream_goes_on_at_another_server_from_its_resume_index(start_server, demo_flags, demo_pairs):
-    pairs = [pair_of(row, str(index)) for index, row in enumerate(demo_pairs * 8)]
+    pairs = [pair_of(row, str(index)) for index, row in enumerate(demo_pairs * 3)]
     requests = [scoring_pb2.StreamScorePairsRequest(pair=pair) for pair in pairs]
     options = scoring_pb2.StreamScorePairsRequest(options=scoring_pb2.ScoringOptions())
 

@@ -2,6 +2,7 @@
 """Two servers are restarted one after the other while clients of both work: no pair is lost, none comes twice, and the
 numbers are those of servers that nobody touched."""
 import contextlib
+import dataclasses
 import itertools
 import json
 import signal
@@ -45,7 +46,7 @@ def replicas(build_dir, demo_flags, tmp_path):
 @pytest.fixture
 def pairs(demo_pairs):
     return [prefscore.Pair(row["chosen"], row["rejected"], row["prompt"], id=str(index))
-            for index, row in enumerate(demo_pairs * 4)]  # fmt: skip
+            for index, row in enumerate(demo_pairs * 2)]  # fmt: skip
 
 
 def test_a_stream_and_unary_calls_lose_nothing(replicas, pairs, demo_server):
@@ -73,9 +74,8 @@ def test_a_stream_and_unary_calls_lose_nothing(replicas, pairs, demo_server):
     def unary(client):
         for chunk, scored in zip(chunks, by_chunk):
             results = client.score_pairs(chunk)
-            assert [result.id for result in results] == [result.id for result in scored]
-            for result, other in zip(results, scored):
-                assert result.logps == other.logps and result.objectives == other.objectives
+            at_zero = lambda results: [dataclasses.replace(result, index=0) for result in results]
+            assert at_zero(results) == at_zero(scored)
 
     threads = [threading.Thread(target=work, args=each) for each in (("stream", stream), ("unary", unary))]
     for thread in threads:

@@ -69,7 +69,7 @@ TEST_F(LifecycleTest, HealthIsThatOfTheDevice) {
 TEST_F(LifecycleTest, MetricsTellOfADrainedServerThatItDoesNotServe) {
   Start();
   for (const char* service : kServiceNames) EXPECT_EQ(MetricValue("prefscore_serving", {{"service", service}}), 1);
-  EXPECT_TRUE(server_->Drain(absl::Seconds(10)));
+  EXPECT_TRUE(server_->Drain(kNoDelay).is_complete());
   for (const char* service : kServiceNames) EXPECT_EQ(MetricValue("prefscore_serving", {{"service", service}}), 0);
 }
 
