@@ -4,6 +4,7 @@
 
 #include "server/config/config.h"
 #include "server/metrics/metrics.h"
+#include "server/rpc/access.h"
 #include "server/rpc/open_calls.h"
 #include "server/scoring/hosted_model.h"
 #include "server/scoring/scorer.h"
@@ -16,6 +17,7 @@ struct ServiceContext {
   Scorer* scorer;
   Metrics* metrics;
   Limits limits;
+  AccessRule access = {};
   OpenCalls* open_calls = nullptr;  // set by the server, which has its own
 };
 
@@ -29,7 +31,8 @@ inline SchedulerOptions SchedulerOptionsOf(const Limits& limits) {
 // Names of all rpcs, as the metrics know them.
 inline constexpr const char* kMethodNames[] = {"ScorePairs",     "StreamScorePairs", "ScoreCompletions",
                                                "EvaluateObjectives", "ListObjectives", "AnalyzePairs",
-                                               "ListModels",     "GetModel"};
+                                               "ListModels",     "GetModel",         "GetStatus",
+                                               "SetLogLevel",    "ReloadTokens"};
 
 // Names of all services, likewise; in health, too.
 inline constexpr const char* kServiceNames[] = {"prefscore.v1.ScoringService", "prefscore.v1.DiagnosticsService",

@@ -8,6 +8,7 @@
 #include "google/rpc/error_details.pb.h"
 #include "server/util/field_error.h"
 #include "server/util/retry_delay.h"
+#include "server/util/status_reason.h"
 
 namespace prefscore {
 namespace {
@@ -54,6 +55,8 @@ const std::vector<StatusRow>& StatusTable() {
       {absl::StatusCode::kOutOfRange, grpc::OUT_OF_RANGE, "NON_FINITE_LOG_PROB", false},
       {absl::StatusCode::kInternal, grpc::INTERNAL, "INTERNAL", false},
       {absl::StatusCode::kUnavailable, grpc::UNAVAILABLE, "SHUTTING_DOWN", true},
+      {absl::StatusCode::kUnauthenticated, grpc::UNAUTHENTICATED, "NO_VALID_TOKEN", false},
+      {absl::StatusCode::kPermissionDenied, grpc::PERMISSION_DENIED, "MISSING_ROLE", false},
   };
   return *kTable;
 }
@@ -73,7 +76,8 @@ google::rpc::Status ToRpcStatus(const absl::Status& status) {
 
   google::rpc::ErrorInfo info;
   info.set_domain(kErrorDomain);
-  info.set_reason(row.reason);
+  const std::string own_reason = ReasonOf(status);
+  info.set_reason(own_reason.empty() ? row.reason : own_reason);
   if (const auto resume_index = status.GetPayload(kResumeIndexPayload)) {
     (*info.mutable_metadata())["resume_index"] = std::string(*resume_index);
   }
