@@ -27,7 +27,7 @@
 #include "server/scoring/calibration.h"
 #include "server/scoring/scorer.h"
 #include "server/tls/certificate_files.h"
-#include "server/util/file_limit.h"
+#include "server/util/descriptor_limit.h"
 #include "server/util/host_port.h"
 #include "server/util/periodic_task.h"
 #include "server/util/status_macros.h"
@@ -172,6 +172,7 @@ DrainReport DrainOn(TerminationSignals& signals, Server& server, const ServerCon
 }
 
 absl::StatusOr<DrainReport> Run(const ServerConfig& config, TerminationSignals& signals) {
+  RaiseDescriptorLimit();
   ASSIGN_OR_RETURN(const std::shared_ptr<CertificateFiles> certificate_files, OpenCertificateFiles(config.transport));
   RETURN_IF_ERROR(CheckTokenFile(config.access));  // before models are loaded, which takes long
   const std::string device = ResolveDevice(config.device.device);
@@ -264,7 +265,6 @@ int main(int argc, char** argv) {
   }
   if (line->check_only) return prefscore::CheckOnly(line->config, line->effective);
   prefscore::TerminationSignals signals;
-  prefscore::RaiseFileLimit();
   std::cout << line->effective << std::endl;
   const auto report = prefscore::Run(line->config, signals);
   return report.ok() ? prefscore::ExitCodeOf(*report) : prefscore::Fail(report.status());

@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
+#include "server/rpc/acceptor.h"
 #include "server/rpc/credentials.h"
 #include "server/rpc/diagnostics_service.h"
 #include "server/rpc/model_service.h"
@@ -49,7 +50,7 @@ class Server {
   static absl::StatusOr<std::unique_ptr<Server>> Start(const ListenerOptions& listener, const ServiceContext& context);
   ~Server();
 
-  int port() const { return port_; }
+  int port() const { return acceptor_->port(); }
 
   // Health NOT_SERVING; after the delay new work is refused with UNAVAILABLE; what was admitted is finished and answered;
   // then the server stops. What still waits after the grace is refused, too; the batch in flight gets kLastWords to end.
@@ -76,7 +77,7 @@ class Server {
   ScoringService scoring_service_;
   DiagnosticsService diagnostics_service_;
   ModelService model_service_;
-  int port_ = 0;
+  std::unique_ptr<Acceptor> acceptor_;
   std::unique_ptr<grpc::Server> server_;
 };
 

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#pragma once
+#include "server/util/descriptor_limit.h"
 
 #include <sys/resource.h>
 
 namespace prefscore {
 
-// Lets the process open as many files, and so connections, as the system allows it at most. Shells give 1,024 to who does
-// not ask: too few for a thousand clients.
-inline void RaiseFileLimit() {
+void RaiseDescriptorLimit() {
   rlimit limit = {};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   limit.rlim_cur = limit.rlim_max;
