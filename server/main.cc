@@ -6,6 +6,7 @@
 #include <iostream>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -16,6 +17,7 @@
 #include "server/cache/log_prob_cache.h"
 #include "server/config/config.h"
 #include "server/logging/logger.h"
+#include "server/metrics/call_totals.h"
 #include "server/metrics/exposer.h"
 #include "server/metrics/gpu_metrics.h"
 #include "server/metrics/log_metrics.h"
@@ -33,9 +35,14 @@
 #include "server/util/host_port.h"
 #include "server/util/periodic_task.h"
 #include "server/util/status_macros.h"
+#include "server/util/termination_signals.h"
 
 namespace prefscore {
 namespace {
+
+// Exit codes. 0: stopped as asked, and whatever was admitted is answered.
+constexpr int kFailed = 1;  // could not start
+constexpr int kCutOff = 3;  // stopped as asked, but some admitted work was not waited for
 
 // What "auto" means on this machine; a server that is slow for want of a GPU says why.
 std::string ResolveDevice(const std::string& device, Logger& logger) {
@@ -164,7 +171,21 @@ absl::StatusOr<GuardedAccess> OpenTokens(const AccessOptions& options, Metrics& 
   return access;
 }
 
-absl::Status Run(const ServerConfig& config, Logger& logger) {
+// Drains until all is answered, the grace is over or a second signal comes.
+DrainReport DrainOn(TerminationSignals& signals, Server& server, const ServerConfig& config, Logger& logger) {
+  logger.Log(LogLevel::kInfo, "shutting down");
+  std::thread second([&] {
+    if (!signals.Wait()) return;
+    logger.Log(LogLevel::kInfo, "a second signal: what waits is refused");
+    server.HurryDrain();
+  });
+  const DrainReport report = server.Drain({.delay = config.shutdown.delay(), .grace = config.shutdown.grace()});
+  signals.Stop();
+  second.join();
+  return report;
+}
+
+absl::StatusOr<DrainReport> Run(const ServerConfig& config, TerminationSignals& signals, Logger& logger) {
   RaiseDescriptorLimit();
   const auto warn = [&logger](const std::string& text) { logger.Log(LogLevel::kWarning, text); };
   ASSIGN_OR_RETURN(const std::shared_ptr<CertificateFiles> certificate_files,
@@ -209,7 +230,7 @@ absl::Status Run(const ServerConfig& config, Logger& logger) {
                                   .call_log = CallLogOptionsOf(config.logging),
                                   .limits = config.limits,
                                   .access = {access.tokens.get()}}));
-  TerminationSignal signal;
+  signals.Serve();
   logger.Log(LogLevel::kInfo, absl::StrCat("listening on ", HostOf(config.listen.grpc), ":", server->port()));
   if (exposer != nullptr) {
     logger.Log(LogLevel::kInfo,
@@ -225,18 +246,16 @@ absl::Status Run(const ServerConfig& config, Logger& logger) {
                                       1e3 * cost.seconds_per_forward, " ms a pass"));
               metrics.OnCostFitted(model.name, cost);
             }});
-  signal.Wait();
-  logger.Log(LogLevel::kInfo, "shutting down");
-  if (!server->Drain(config.shutdown.grace())) {
-    return absl::DeadlineExceededError("some work was not done within --shutdown-grace and was cancelled");
-  }
-  return absl::OkStatus();
+  signals.Wait();
+  const DrainReport report = DrainOn(signals, *server, config, logger);
+  logger.Log(LogLevel::kInfo, absl::StrCat("stopped; since the start ", CallTotals(*metrics.registry())));
+  return report;
 }
 
 // Where there is no log: of a command line that is wrong, or only checked.
 int Fail(const absl::Status& status) {
   std::cerr << "prefscore-server: " << std::string(status.message()) << std::endl;
-  return 1;
+  return kFailed;
 }
 
 int Check(const CommandLine& line) {
@@ -248,6 +267,7 @@ int Check(const CommandLine& line) {
 }
 
 int Serve(const CommandLine& line) {
+  TerminationSignals signals;  // before the log, which has a thread
   LoggerOptions options;
   options.format = line.config.logging.log_format();
   options.level = line.config.logging.log_level();
@@ -255,10 +275,17 @@ int Serve(const CommandLine& line) {
   for (const auto option : absl::StrSplit(line.effective, '\n', absl::SkipEmpty())) {
     logger.Log(LogLevel::kInfo, absl::StrCat("option ", option));
   }
-  const absl::Status status = Run(line.config, logger);
-  if (status.ok()) return 0;
-  logger.Log(LogLevel::kError, std::string(status.message()));
-  return 1;
+  const auto report = Run(line.config, signals, logger);
+  if (!report.ok()) {
+    logger.Log(LogLevel::kError, std::string(report.status().message()));
+    return kFailed;
+  }
+  if (report->is_complete()) return 0;
+  logger.Log(LogLevel::kError,
+             absl::StrCat("cut off by the end of --shutdown-grace or a second signal: ", report->num_not_computed,
+                          " pairs, prompts or calls that waited to be scored, ", report->num_not_answered,
+                          " calls that had no answer yet"));
+  return kCutOff;
 }
 
 }  // namespace

@@ -76,6 +76,7 @@ void AnalysisStream::OnDone() {
   context_.metrics->OnRequest("AnalyzePairs", counted, end - start_);
   log_.End(final_status_, counted, end - start_);
   context_.metrics->OnStreamClosed();
+  open_call_.Leave();
   streams_.Remove(shared_from_this());
 }
 

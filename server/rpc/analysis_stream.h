@@ -51,6 +51,7 @@ class AnalysisStream final : public grpc::ServerReadReactor<grpc::ByteBuffer>,
         response_(response),
         pool_(pool),
         streams_(streams),
+        open_call_(context.open_calls->Enter()),
         caller_(std::move(caller)),
         log_(CallLog::Kind::kStream, "AnalyzePairs", *context.logger, context.call_log, *rpc),
         pause_(caller_.quota()) {
@@ -86,6 +87,7 @@ class AnalysisStream final : public grpc::ServerReadReactor<grpc::ByteBuffer>,
   grpc::ByteBuffer* const response_;
   WorkerPool& pool_;
   StreamSet<AnalysisStream>& streams_;
+  OpenCalls::Entry open_call_;
   const Caller caller_;
   const absl::Time start_ = absl::Now();
   const std::shared_ptr<Cancellation> cancellation_ = std::make_shared<Cancellation>();

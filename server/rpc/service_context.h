@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the services of a server share. All of it outlives the server.
+// What the services of a server share.
 #pragma once
 
 #include "server/config/config.h"
@@ -7,11 +7,13 @@
 #include "server/metrics/metrics.h"
 #include "server/rpc/access.h"
 #include "server/rpc/call_log.h"
+#include "server/rpc/open_calls.h"
 #include "server/scoring/hosted_model.h"
 #include "server/scoring/scorer.h"
 
 namespace prefscore {
 
+// All of it outlives the server.
 struct ServiceContext {
   const ModelRegistry* registry;
   Scorer* scorer;
@@ -20,6 +22,7 @@ struct ServiceContext {
   CallLogOptions call_log = {};
   Limits limits;
   AccessRule access = {};
+  OpenCalls* open_calls = nullptr;  // set by the server, which has its own
 };
 
 inline SchedulerOptions SchedulerOptionsOf(const Limits& limits) {

@@ -38,7 +38,9 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
     if (status.ok()) {
       call->caller_ = *std::move(caller);
       call->log_.SetToken(call->caller_.name());
-      status = ParseRequest(*request, call->request_, call->invalid_text_);
+      // gRPC starts calls, too, whose client left before the request was whole.
+      status = request->Valid() ? ParseRequest(*request, call->request_, call->invalid_text_)
+                                : absl::CancelledError("the client left before its request was whole");
     }
     if (status.ok()) {
       call->log_.OnMessage(call->request_);
@@ -85,6 +87,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
         rpc_(rpc),
         request_buffer_(request_buffer),
         response_buffer_(response_buffer),
+        open_call_(context.open_calls->Enter()),
         log_(CallLog::Kind::kUnary, method, *context.logger, context.call_log, *rpc) {}
 
   void OnCancel() override { context_.scorer->Cancel(*cancellation_); }
@@ -95,6 +98,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   grpc::CallbackServerContext* const rpc_;
   const grpc::ByteBuffer* const request_buffer_;
   grpc::ByteBuffer* const response_buffer_;
+  const OpenCalls::Entry open_call_;
   const absl::Time start_ = absl::Now();
   // Shared: the scorer may ask after gRPC has deleted the call.
   const std::shared_ptr<Cancellation> cancellation_ = std::make_shared<Cancellation>();
