@@ -48,8 +48,8 @@ constexpr int kCutOff = 3;  // stopped as asked, but some admitted work was not 
 std::string ResolveDevice(const std::string& device, Logger& logger) {
   if (device != "auto") return device;
   const DeviceChoice choice = ChooseDevice();
-  logger.Log(LogLevel::kInfo, absl::StrCat("device auto: ", choice.device,
-                                           choice.why_no_gpu.empty() ? "" : absl::StrCat(" (", choice.why_no_gpu, ")")));
+  const std::string why = choice.why_no_gpu.empty() ? "" : absl::StrCat(" (", choice.why_no_gpu, ")");
+  logger.Log(LogLevel::kInfo, absl::StrCat("device auto: ", choice.device, why));
   return choice.device;
 }
 
@@ -122,8 +122,8 @@ absl::StatusOr<ModelRegistry> LoadAll(const ServerConfig& config, const std::str
                             info.digest));
     if (!info.same_bits_verified) {
       logger.Log(LogLevel::kWarning,
-                 absl::StrCat("on this machine matrix products of '", model->name,
-                              "' move with the rows beside: the same ids may differ by a rounding from batch to batch"));
+                 absl::StrCat("on this machine matrix products of '", model->name, "' move with the rows beside: ",
+                              "the same ids may differ by a rounding from batch to batch"));
     }
     models.push_back(*std::move(model));
   }

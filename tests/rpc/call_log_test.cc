@@ -190,7 +190,8 @@ TEST_F(CallLogTest, AnAnalysisIsOneLine) {
   writer->Write(message);
   writer->WritesDone();
   ASSERT_TRUE(writer->Finish().ok());
-  EXPECT_THAT(CallLine(), AllOf(HasSubstr(" info call method=AnalyzePairs code=OK "), HasSubstr(" scored=1 failed=0 ")));
+  EXPECT_THAT(CallLine(),
+              AllOf(HasSubstr(" info call method=AnalyzePairs code=OK "), HasSubstr(" scored=1 failed=0 ")));
 }
 
 // Who calls with a token is told by its name, never by the token.

@@ -32,7 +32,9 @@ absl::StatusOr<HttpOptions> HttpOptionsOf(const TopOptions& options) {
   if (!file) return absl::NotFoundError(absl::StrCat("--token-file: cannot read ", options.token_file));
   const std::string text{std::istreambuf_iterator<char>(file), {}};
   http.bearer_token = std::string(absl::StripAsciiWhitespace(text));
-  if (http.bearer_token.empty()) return absl::InvalidArgumentError(absl::StrCat("--token-file: ", options.token_file, " is empty"));
+  if (http.bearer_token.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("--token-file: ", options.token_file, " is empty"));
+  }
   return http;
 }
 
@@ -91,7 +93,8 @@ int RunTop(const TopOptions& options) {
   if (!http.ok()) return Fail(http.status());
   if (options.once) return RunOnce(options, *http);
   if (isatty(STDOUT_FILENO) == 0) {
-    return Fail(absl::FailedPreconditionError("top draws on a terminal, which standard output is not; --once prints text"));
+    return Fail(
+        absl::FailedPreconditionError("top draws on a terminal, which standard output is not; --once prints text"));
   }
   return RunLive(options, *http);
 }

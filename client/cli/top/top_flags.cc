@@ -35,7 +35,8 @@ CLI::App* AddTop(CLI::App& app, TopOptions& options) {
       ->default_str("1");
   top->add_flag("--once", options.once, "Print one interval as text, for scripts, and end");
   top->add_option("--token-file", options.token_file, "File with the token of a server that asks for one");
-  top->add_option("--ca-file", options.ca_file, "PEM file with the certificate that a server's https is to be trusted by");
+  top->add_option("--ca-file", options.ca_file,
+                  "PEM file with the certificate that a server's https is to be trusted by");
   return top;
 }
 
