@@ -35,7 +35,7 @@ double SumOf(const Scrape& scrape, const std::string& name, const MetricLabels& 
 
 Interval::Interval(const Scrape& before, const Scrape& after, double seconds)
     : before_(before), after_(after), seconds_(seconds) {
-  constexpr char kStart[] = "prefscore_start_time_seconds";
+  constexpr char kStart[] = "process_start_time_seconds";
   is_restarted_ = SumOf(before, kStart, {}) != SumOf(after, kStart, {});
 }
 

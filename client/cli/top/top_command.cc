@@ -44,7 +44,7 @@ absl::StatusOr<TimedScrape> Take(const std::string& url, const HttpOptions& http
   const absl::Time time = absl::Now();
   absl::StatusOr<Scrape> scrape = Scrape::Parse(*page);
   if (!scrape.ok()) return absl::InvalidArgumentError(absl::StrCat(url, ": ", std::string(scrape.status().message())));
-  if (scrape->Of("prefscore_start_time_seconds").empty()) {
+  if (scrape->Of("prefscore_build_info").empty()) {
     return absl::InvalidArgumentError(absl::StrCat(url, ": these are not the metrics of a prefscore server"));
   }
   return TimedScrape{*std::move(scrape), time};

@@ -52,7 +52,7 @@ std::vector<std::string> ValuesOf(const Scrape& scrape, const std::string& name,
 }
 
 std::string UpTime(const Interval& interval, absl::Time now) {
-  const double start = interval.Value("prefscore_start_time_seconds");
+  const double start = interval.Value("process_start_time_seconds");
   if (std::isnan(start)) return "";
   const absl::Duration up = now - absl::FromUnixSeconds(static_cast<std::int64_t>(start));
   return absl::StrCat("up ", absl::FormatDuration(absl::Trunc(up, absl::Seconds(1))));

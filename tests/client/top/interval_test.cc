@@ -14,7 +14,7 @@ Scrape Parsed(const std::string& text) {
   return *std::move(scrape);
 }
 
-const char kBefore[] = R"(prefscore_start_time_seconds 100
+const char kBefore[] = R"(process_start_time_seconds 100
 calls{method="a",code="OK"} 10
 calls{method="a",code="INTERNAL"} 1
 calls{method="b",code="OK"} 7
@@ -27,7 +27,7 @@ delay_bucket{le="+Inf"} 10
 )";
 
 // Four more values: one up to 1, two up to 2, one beyond.
-const char kAfter[] = R"(prefscore_start_time_seconds 100
+const char kAfter[] = R"(process_start_time_seconds 100
 calls{method="a",code="OK"} 14
 calls{method="a",code="INTERNAL"} 2
 calls{method="b",code="OK"} 7

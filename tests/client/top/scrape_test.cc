@@ -23,7 +23,7 @@ prefscore_queue_delay_seconds_count{priority="interactive"} 3
 prefscore_queue_delay_seconds_sum{priority="interactive"} 0.00012345
 prefscore_queue_delay_seconds_bucket{priority="interactive",le="0.001"} 2
 prefscore_queue_delay_seconds_bucket{priority="interactive",le="+Inf"} 3
-prefscore_start_time_seconds 1790000000.25
+process_start_time_seconds 1790000000.25
 )";
 
 TEST(ScrapeTest, ReadsWhatAServerWrites) {
@@ -33,8 +33,8 @@ TEST(ScrapeTest, ReadsWhatAServerWrites) {
   ASSERT_THAT(buckets, SizeIs(2));
   EXPECT_THAT(buckets[1].labels, ElementsAre(Pair("le", "+Inf"), Pair("priority", "interactive")));
   EXPECT_EQ(buckets[1].value, 3);
-  EXPECT_EQ(scrape->Of("prefscore_start_time_seconds")[0].value, 1790000000.25);
-  EXPECT_THAT(scrape->Of("prefscore_start_time_seconds")[0].labels, IsEmpty());
+  EXPECT_EQ(scrape->Of("process_start_time_seconds")[0].value, 1790000000.25);
+  EXPECT_THAT(scrape->Of("process_start_time_seconds")[0].labels, IsEmpty());
   EXPECT_THAT(scrape->Of("absent"), IsEmpty());
 }
 

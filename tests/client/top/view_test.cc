@@ -15,7 +15,7 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-constexpr char kBefore[] = R"(prefscore_start_time_seconds 100
+constexpr char kBefore[] = R"(process_start_time_seconds 100
 prefscore_build_info{version="1.2.3"} 1
 prefscore_pairs_scored_total 10
 prefscore_requests_total{method="ScorePairs",code="OK"} 10
@@ -28,7 +28,7 @@ prefscore_forward_duration_seconds_sum{model="policy"} 1
 prefscore_refusals_total{priority="bulk",reason="queued_tokens"} 0
 )";
 
-constexpr char kAfter[] = R"(prefscore_start_time_seconds 100
+constexpr char kAfter[] = R"(process_start_time_seconds 100
 prefscore_build_info{version="1.2.3"} 1
 prefscore_pairs_scored_total 20
 prefscore_requests_total{method="ScorePairs",code="OK"} 13
@@ -63,7 +63,7 @@ TEST(TopViewTest, SaysThatTheServerWasStartedAnew) {
 }
 
 TEST(TopViewTest, AnOlderServerHasGapsInstead) {
-  const char* nothing = "prefscore_start_time_seconds 100\n";
+  const char* nothing = "process_start_time_seconds 100\n";
   EXPECT_THAT(View(nothing, nothing), AllOf(HasSubstr("pairs/s - "), Not(HasSubstr("nan"))));
 }
 
