@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // prefscore-server: parse, load, serve, drain.
 #include <cstdio>
+#include <exception>
 #include <filesystem>
 #include <iostream>
 #include <memory>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "server/cache/log_prob_cache.h"
 #include "server/config/config.h"
 #include "server/metrics/exposer.h"
@@ -18,6 +20,7 @@
 #include "server/rpc/lifecycle.h"
 #include "server/rpc/service_context.h"
 #include "server/scoring/calibration.h"
+#include "server/scoring/health_probe.h"
 #include "server/scoring/scorer.h"
 #include "server/util/status_macros.h"
 
@@ -34,7 +37,7 @@ std::string ResolveDevice(const std::string& device) {
   return choice.device;
 }
 
-absl::StatusOr<HostedModel> Load(const ModelFolder& folder, const ServerConfig& config, const std::string& device) {
+absl::StatusOr<HostedModel> Load(const ModelFolder& folder, const ServerConfig& config, const std::string& device) try {
   HostedModel model{.name = folder.name, .lm = nullptr, .tokenizer = nullptr};
   ASSIGN_OR_RETURN(model.lm, LoadModel(folder.folder, {.dtype = config.dtype,
                                                       .num_threads = config.num_threads,
@@ -48,16 +51,21 @@ absl::StatusOr<HostedModel> Load(const ModelFolder& folder, const ServerConfig& 
                                                    ", but the model's vocab_size is ", model.lm->info().vocab_size));
   }
   return model;
+} catch (const std::exception& error) {  // of the file system or the memory: of this model only
+  return absl::InternalError(error.what());
 }
 
 absl::StatusOr<ModelRegistry> LoadAll(const ServerConfig& config) {
   const std::string device = ResolveDevice(config.device);
   std::vector<HostedModel> models;
+  std::vector<MissingModel> missing;
   for (const ModelFolder& folder : config.models) {
     auto model = Load(folder, config, device);
     if (!model.ok()) {
-      return absl::Status(model.status().code(), absl::StrCat("model '", folder.name, "' (", folder.folder, "): ",
-                                                              std::string(model.status().message())));
+      missing.push_back({.name = folder.name, .reason = model.status()});
+      std::cout << "WARNING: model '" << folder.name << "' (" << folder.folder
+                << ") could not be loaded: " << std::string(model.status().message()) << std::endl;
+      continue;
     }
     const ModelInfo& info = model->lm->info();
     std::cout << "loaded model '" << model->name << "': " << info.architecture << ", " << info.num_parameters
@@ -70,7 +78,17 @@ absl::StatusOr<ModelRegistry> LoadAll(const ServerConfig& config) {
     }
     models.push_back(*std::move(model));
   }
-  return ModelRegistry::Create(std::move(models), config.policy, config.reference);
+  if (models.empty()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("no model could be loaded: ", absl::StrJoin(missing, "; ", [](auto* out, const auto& model) {
+                       absl::StrAppend(out, "'", model.name, "': ", std::string(model.reason.message()));
+                     })));
+  }
+  if (!missing.empty()) {
+    std::cout << "WARNING: health is NOT_SERVING, since " << missing.size() << " of " << config.models.size()
+              << " models could not be loaded; calls that need only the others are answered" << std::endl;
+  }
+  return ModelRegistry::Create(std::move(models), config.policy, config.reference, std::move(missing));
 }
 
 // Null where the configuration wants none.
@@ -115,6 +133,7 @@ absl::Status Run(const ServerConfig& config) {
                         << " ms a pass" << std::endl;
               metrics.OnCostFitted(model.name, cost);
             }});
+  const HealthProbe health_probe(scorer.scheduler(), scorer.device_health(), registry.models());
   signal.Wait();
   std::cout << "shutting down" << std::endl;
   if (!server->Drain(config.shutdown_grace)) {
@@ -126,7 +145,7 @@ absl::Status Run(const ServerConfig& config) {
 }  // namespace
 }  // namespace prefscore
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   const auto line = prefscore::ParseCommandLine(argc, argv);
   absl::Status status = line.status();
   if (status.ok() && !line->text.empty()) {
@@ -139,5 +158,8 @@ int main(int argc, char** argv) {
   }
   if (status.ok()) return 0;
   std::cerr << "prefscore-server: " << std::string(status.message()) << std::endl;
+  return 1;
+} catch (const std::exception& error) {  // no memory or no thread to start with
+  std::cerr << "prefscore-server: " << error.what() << std::endl;
   return 1;
 }

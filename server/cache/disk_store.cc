@@ -147,6 +147,8 @@ class RocksStore final : public DiskStore {
   }
 
   absl::Status Resume() override {
+    std::error_code ignored;
+    if (!fs::exists(path_, ignored)) return absl::DataLossError("the folder is gone");
     const std::string probe = (path_ / "probe").string();
     const rocksdb::Status written =
         rocksdb::WriteStringToFile(db_->GetEnv(), std::string(kProbeBytes, '\0'), probe, /*should_sync=*/true);

@@ -63,7 +63,7 @@ void AnalysisStream::OnCancel() {
 
 void AnalysisStream::OnDone() {
   const grpc::StatusCode code = rpc_->IsCancelled() ? grpc::CANCELLED : final_code_;
-  context_.metrics->OnRequest("AnalyzePairs", code, absl::Now() - start_);
+  context_.metrics->OnRequest("AnalyzePairs", code, SteadyNow() - start_);
   context_.metrics->OnStreamClosed();
   streams_.Remove(shared_from_this());
 }
@@ -114,7 +114,7 @@ void AnalysisStream::HandleMessage() {
   context_.scorer->ScorePairs(
       std::move(pairs), *pair_options_,
       {.priority = priority_,
-       .deadline = absl::FromChrono(rpc_->deadline()),
+       .deadline = DeadlineOf(*rpc_),
        .cancellation = cancellation_,
        .waits_for_room = true},
       [self = shared_from_this(), request = std::move(request), origins = std::move(origins)](

@@ -31,6 +31,9 @@ void OnSignal(int) {
   errno = saved_errno;
 }
 
+// The service by whose name the health of a model is asked.
+std::string ModelHealthName(const std::string& model) { return absl::StrCat("model/", model); }
+
 }  // namespace
 
 Server::Server(const ServiceContext& context)
@@ -58,11 +61,15 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const std::string& listen,
   }
   grpc::HealthCheckServiceInterface* const health = server->server_->GetHealthCheckService();
   health->SetServingStatus(v1::ModelService::service_full_name(), true);
-  context.scorer->device_health().Watch([health](bool is_healthy) {
+  context.scorer->device_health().Watch([health, registry = context.registry](bool is_healthy) {
     for (const char* service :
          {"", v1::ScoringService::service_full_name(), v1::DiagnosticsService::service_full_name()}) {
-      health->SetServingStatus(service, is_healthy);
+      health->SetServingStatus(service, is_healthy && registry->missing().empty());
     }
+    for (const HostedModel& model : registry->models()) {
+      health->SetServingStatus(ModelHealthName(model.name), is_healthy);
+    }
+    for (const MissingModel& model : registry->missing()) health->SetServingStatus(ModelHealthName(model.name), false);
   });
   return server;
 }

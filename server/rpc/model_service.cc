@@ -26,7 +26,8 @@ v1::ModelRole RoleToProto(ModelRole role) {
 void ModelToProto(const HostedModel& model, const ModelRegistry& registry, v1::Model& proto) {
   const ModelInfo& info = model.lm->info();
   proto.set_name(model.name);
-  proto.set_role(RoleToProto(registry.RoleOf(model)));
+  proto.set_role(RoleToProto(registry.RoleOf(model.name)));
+  proto.set_state(v1::MODEL_STATE_LOADED);
   proto.set_architecture(info.architecture);
   proto.set_digest(info.digest);
   if (model.tokenizer != nullptr) {
@@ -39,6 +40,13 @@ void ModelToProto(const HostedModel& model, const ModelRegistry& registry, v1::M
   proto.set_vocab_size(info.vocab_size);
   proto.set_max_context_tokens(info.max_context_tokens);
   proto.set_same_bits_verified(info.same_bits_verified);
+}
+
+void MissingToProto(const MissingModel& model, const ModelRegistry& registry, v1::Model& proto) {
+  proto.set_name(model.name);
+  proto.set_role(RoleToProto(registry.RoleOf(model.name)));
+  proto.set_state(v1::MODEL_STATE_FAILED);
+  proto.set_load_error(std::string(model.reason.message()));
 }
 
 void LimitsToProto(const Limits& limits, v1::Limits& proto) {
@@ -71,6 +79,9 @@ grpc::ServerUnaryReactor* ModelService::ListModels(grpc::CallbackServerContext* 
     for (const HostedModel& model : context_.registry->models()) {
       ModelToProto(model, *context_.registry, *call.response().add_models());
     }
+    for (const MissingModel& model : context_.registry->missing()) {
+      MissingToProto(model, *context_.registry, *call.response().add_models());
+    }
     AddServer(context_, call.response());
     call.Finish(absl::OkStatus());
   });
@@ -82,6 +93,12 @@ grpc::ServerUnaryReactor* ModelService::GetModel(grpc::CallbackServerContext* rp
     const std::string invalid = call.invalid_text().Under("name");
     if (!invalid.empty()) return call.Finish(InvalidTextError(invalid));
     if (call.request().name().empty()) return call.Finish(FieldError("name", "is missing"));
+    for (const MissingModel& model : context_.registry->missing()) {
+      if (model.name != call.request().name()) continue;
+      MissingToProto(model, *context_.registry, *call.response().mutable_model());
+      AddServer(context_, call.response());
+      return call.Finish(absl::OkStatus());
+    }
     const auto model = context_.registry->Find(call.request().name());
     if (!model.ok()) return call.Finish(UnderField("name", model.status()));
     ModelToProto(**model, *context_.registry, *call.response().mutable_model());

@@ -61,7 +61,7 @@ void PairStream::OnCancel() {
 void PairStream::OnDone() {
   // Only now it is certain whether the end reached the client.
   const grpc::StatusCode code = rpc_->IsCancelled() ? grpc::CANCELLED : final_code_;
-  context_.metrics->OnRequest("StreamScorePairs", code, absl::Now() - start_);
+  context_.metrics->OnRequest("StreamScorePairs", code, SteadyNow() - start_);
   context_.metrics->OnStreamClosed();
   streams_.Remove(shared_from_this());
 }
@@ -122,7 +122,7 @@ void PairStream::HandlePair(v1::PreferencePair& pair, const InvalidText& invalid
   context_.scorer->ScorePairs(
       std::move(pairs), options_->pair,
       {.priority = options_->priority,
-       .deadline = absl::FromChrono(rpc_->deadline()),
+       .deadline = DeadlineOf(*rpc_),
        .cancellation = cancellation_,
        .waits_for_room = true},
       [self = shared_from_this(), origin, options = options_, response = std::move(response)](

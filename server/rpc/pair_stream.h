@@ -19,8 +19,9 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
-#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "prefscore/v1/scoring.pb.h"
+#include "server/rpc/call_deadline.h"
 #include "server/rpc/parse_request.h"
 #include "server/rpc/result_to_proto.h"
 #include "server/rpc/service_context.h"
@@ -73,7 +74,7 @@ class PairStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   const ServiceContext& context_;
   grpc::CallbackServerContext* const rpc_;
   StreamSet<PairStream>& streams_;
-  const absl::Time start_ = absl::Now();
+  const absl::Time start_ = SteadyNow();
   const std::shared_ptr<Cancellation> cancellation_ = std::make_shared<Cancellation>();
 
   // Used by one read at a time only.

@@ -12,8 +12,8 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "server/rpc/call_deadline.h"
 #include "server/rpc/parse_request.h"
 #include "server/rpc/service_context.h"
 #include "server/rpc/status_map.h"
@@ -46,7 +46,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   // The call as the scorer sees it.
   Call MakeCall(Priority priority) const {
     return {.priority = priority,
-            .deadline = absl::FromChrono(rpc_->deadline()),
+            .deadline = DeadlineOf(*rpc_),
             .cancellation = cancellation_,
             .fingerprint = Fingerprint(*request_buffer_)};
   }
@@ -55,7 +55,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   void Finish(const absl::Status& status) {
     if (status.ok()) *response_buffer_ = Serialize(response_);
     const grpc::Status grpc_status = ToGrpcStatus(status);
-    context_.metrics->OnRequest(method_, grpc_status.error_code(), absl::Now() - start_);
+    context_.metrics->OnRequest(method_, grpc_status.error_code(), SteadyNow() - start_);
     grpc::ServerUnaryReactor::Finish(grpc_status);
   }
 
@@ -76,7 +76,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   grpc::CallbackServerContext* const rpc_;
   const grpc::ByteBuffer* const request_buffer_;
   grpc::ByteBuffer* const response_buffer_;
-  const absl::Time start_ = absl::Now();
+  const absl::Time start_ = SteadyNow();
   // Shared: the scorer may ask after gRPC has deleted the call.
   const std::shared_ptr<Cancellation> cancellation_ = std::make_shared<Cancellation>();
   InvalidText invalid_text_;

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// A call's deadline on the clock that the server works by.
+#pragma once
+
+#include <grpcpp/server_context.h>
+
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "server/util/steady_clock.h"
+
+namespace prefscore {
+
+// gRPC keeps deadlines on a clock that does not jump, and tells them in terms of the wall clock of the moment.
+inline absl::Time DeadlineOf(const grpc::ServerContextBase& rpc) {
+  return ToSteady(absl::FromChrono(rpc.deadline()), absl::Now());
+}
+
+}  // namespace prefscore
