@@ -202,12 +202,7 @@ void LogProbCache::Write(const StoreEntries& entries) {
 void LogProbCache::Cure() {
   next_attempt_ = options_.now() + options_.retry_interval;
   if (store_ != nullptr) {
-    const absl::Status status = store_->Resume();
-    if (absl::IsUnavailable(status)) return;
-    if (status.ok()) {
-      Note("writes again");
-      return SetState(CacheState::kServing);
-    }
+    if (!store_->CheckDisk().ok()) return;
     Close();
   }
   Open();

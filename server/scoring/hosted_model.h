@@ -31,7 +31,7 @@ enum class ModelRole { kNone, kPolicy, kReference, kPolicyAndReference };
 // The models of a server, fixed at start. Those that are missing keep their names: a request for one is told why. Thread-safe.
 class ModelRegistry {
  public:
-  // INVALID_ARGUMENT: no model that was loaded, a duplicate name, an unknown default.
+  // INVALID_ARGUMENT: no model that was loaded, a duplicate name. NOT_FOUND: an unknown default.
   static absl::StatusOr<ModelRegistry> Create(std::vector<HostedModel> models, std::string default_policy,
                                               std::string default_reference, std::vector<MissingModel> missing = {});
 

@@ -218,13 +218,13 @@ TEST_F(ScorerTest, AFaultyPairFailsAlone) {
 
 TEST_F(ScorerTest, AFailingForwardIsTheStatusOfItsPairs) {
   Start();
-  policy_lm_->FailWith(absl::ResourceExhaustedError("out of memory"));
+  policy_lm_->FailWith(absl::UnavailableError("device is lost"));
   const auto [status, outcomes] = Score({Pair({1}, {2}, {3}), Pair({1}, {4}, {5})}, Options());
   ASSERT_TRUE(status.ok());
   for (const PairOutcome& outcome : outcomes) {
-    EXPECT_EQ(outcome.status.code(), absl::StatusCode::kInternal) << "RESOURCE_EXHAUSTED is a full queue";
+    EXPECT_EQ(outcome.status.code(), absl::StatusCode::kInternal) << "UNAVAILABLE is a server that stops";
     EXPECT_THAT(std::string(outcome.status.message()),
-                HasSubstr("the forward pass of model 'policy' failed: out of memory"));
+                HasSubstr("the forward pass of model 'policy' failed: device is lost"));
   }
 }
 
