@@ -14,7 +14,9 @@
 #include "server/cache/log_prob_cache.h"
 #include "server/config/config.h"
 #include "server/metrics/exposer.h"
+#include "server/metrics/gpu_metrics.h"
 #include "server/metrics/metrics.h"
+#include "server/metrics/process_metrics.h"
 #include "server/metrics/scorer_metrics.h"
 #include "server/models/load_model.h"
 #include "server/rpc/lifecycle.h"
@@ -37,16 +39,40 @@ std::string ResolveDevice(const std::string& device) {
   return choice.device;
 }
 
+// Null for a model that takes token ids only.
+absl::StatusOr<std::shared_ptr<const Tokenizer>> LoadTokenizer(const ModelFolder& model, const Limits& limits) {
+  if (!std::filesystem::exists(std::filesystem::path(model.folder) / "tokenizer.json")) return nullptr;
+  TokenizerOptions options;
+  options.max_text_bytes = limits.max_text_bytes;
+  return Tokenizer::Load(model.folder, options);
+}
+
+absl::Status OfModel(const ModelFolder& model, const absl::Status& status) {
+  if (status.ok()) return status;
+  return absl::Status(status.code(), absl::StrCat("model '", model.name, "' (", model.folder, "): ",
+                                                  std::string(status.message())));
+}
+
+// What would keep the server from starting, as far as it shows without reading weights; all of it, a line each.
+absl::Status CheckFolders(const ServerConfig& config) {
+  std::string faults;
+  for (const ModelFolder& model : config.models.folders) {
+    for (const absl::Status& status : {CheckModelFolder(model.folder), LoadTokenizer(model, config.limits).status()}) {
+      if (!status.ok()) {
+        absl::StrAppend(&faults, faults.empty() ? "" : "\n", std::string(OfModel(model, status).message()));
+      }
+    }
+  }
+  return faults.empty() ? absl::OkStatus() : absl::FailedPreconditionError(faults);
+}
+
 absl::StatusOr<HostedModel> Load(const ModelFolder& folder, const ServerConfig& config, const std::string& device) try {
   HostedModel model{.name = folder.name, .lm = nullptr, .tokenizer = nullptr};
-  ASSIGN_OR_RETURN(model.lm, LoadModel(folder.folder, {.dtype = config.dtype,
-                                                      .num_threads = config.num_threads,
+  ASSIGN_OR_RETURN(model.lm, LoadModel(folder.folder, {.dtype = config.device.dtype,
+                                                      .num_threads = config.device.num_threads,
                                                       .device = device}));
-  if (!std::filesystem::exists(std::filesystem::path(folder.folder) / "tokenizer.json")) return model;  // ids only
-  TokenizerOptions options;
-  options.max_text_bytes = config.limits.max_text_bytes;
-  ASSIGN_OR_RETURN(model.tokenizer, Tokenizer::Load(folder.folder, options));
-  if (model.tokenizer->vocab_size() > model.lm->info().vocab_size) {
+  ASSIGN_OR_RETURN(model.tokenizer, LoadTokenizer(folder, config.limits));
+  if (model.tokenizer != nullptr && model.tokenizer->vocab_size() > model.lm->info().vocab_size) {
     return absl::InvalidArgumentError(absl::StrCat("tokenizer.json has ids up to ", model.tokenizer->vocab_size() - 1,
                                                    ", but the model's vocab_size is ", model.lm->info().vocab_size));
   }
@@ -55,16 +81,15 @@ absl::StatusOr<HostedModel> Load(const ModelFolder& folder, const ServerConfig& 
   return absl::InternalError(error.what());
 }
 
-absl::StatusOr<ModelRegistry> LoadAll(const ServerConfig& config) {
-  const std::string device = ResolveDevice(config.device);
+absl::StatusOr<ModelRegistry> LoadAll(const ServerConfig& config, const std::string& device) {
   std::vector<HostedModel> models;
   std::vector<MissingModel> missing;
-  for (const ModelFolder& folder : config.models) {
+  for (const ModelFolder& folder : config.models.folders) {
     auto model = Load(folder, config, device);
     if (!model.ok()) {
       missing.push_back({.name = folder.name, .reason = model.status()});
-      std::cout << "WARNING: model '" << folder.name << "' (" << folder.folder
-                << ") could not be loaded: " << std::string(model.status().message()) << std::endl;
+      std::cout << "WARNING: could not be loaded: " << std::string(OfModel(folder, model.status()).message())
+                << std::endl;
       continue;
     }
     const ModelInfo& info = model->lm->info();
@@ -85,29 +110,32 @@ absl::StatusOr<ModelRegistry> LoadAll(const ServerConfig& config) {
                      })));
   }
   if (!missing.empty()) {
-    std::cout << "WARNING: health is NOT_SERVING, since " << missing.size() << " of " << config.models.size()
+    std::cout << "WARNING: health is NOT_SERVING, since " << missing.size() << " of " << config.models.folders.size()
               << " models could not be loaded; calls that need only the others are answered" << std::endl;
   }
-  return ModelRegistry::Create(std::move(models), config.policy, config.reference, std::move(missing));
+  return ModelRegistry::Create(std::move(models), config.models.policy, config.models.reference, std::move(missing));
 }
 
 // Null where the configuration wants none.
 std::unique_ptr<LogProbCache> OpenCache(const ServerConfig& config, Metrics& metrics) {
-  if (config.cache_dir.empty()) {
+  if (config.cache.folder.empty()) {
     std::cout << "cache: off (--cache-dir is empty)" << std::endl;
     return nullptr;
   }
   CacheObserver observer = metrics.cache().Observer();
-  observer.on_note = [folder = config.cache_dir](const std::string& note) {
+  observer.on_note = [folder = config.cache.folder](const std::string& note) {
     std::cout << absl::StrCat("cache ", folder, ": ", note, "\n") << std::flush;
   };
   return std::make_unique<LogProbCache>(
-      LogProbCacheOptions{.folder = config.cache_dir, .max_bytes = config.cache_max_bytes}, std::move(observer));
+      LogProbCacheOptions{.folder = config.cache.folder, .max_bytes = config.cache.max_bytes}, std::move(observer));
 }
 
 absl::Status Run(const ServerConfig& config) {
-  ASSIGN_OR_RETURN(const ModelRegistry registry, LoadAll(config));
-  Metrics metrics({std::begin(kMethodNames), std::end(kMethodNames)}, LabelsOf(registry));
+  const std::string device = ResolveDevice(config.device.device);
+  ASSIGN_OR_RETURN(const ModelRegistry registry, LoadAll(config, device));
+  Metrics metrics({std::begin(kMethodNames), std::end(kMethodNames)},
+                  {std::begin(kServiceNames), std::end(kServiceNames)}, LabelsOf(registry));
+  metrics.SetQueueLimit(config.limits.max_queued_tokens);
   const std::unique_ptr<LogProbCache> cache = OpenCache(config, metrics);
   ScorerOptions scorer_options;
   scorer_options.cache = cache.get();
@@ -115,15 +143,17 @@ absl::Status Run(const ServerConfig& config) {
   Scorer scorer(scorer_options, CountInto(metrics));
 
   std::unique_ptr<MetricsExposer> exposer;
-  if (!config.metrics_listen.empty()) {
-    ASSIGN_OR_RETURN(exposer, MetricsExposer::Start(config.metrics_listen, metrics.registry()));
+  if (!config.listen.metrics.empty()) {
+    ASSIGN_OR_RETURN(exposer, MetricsExposer::Start(config.listen.metrics,
+                                                    {metrics.registry(), std::make_shared<ProcessMetrics>(),
+                                                     std::make_shared<GpuMetrics>(device)}));
   }
-  ASSIGN_OR_RETURN(const auto server, Server::Start(config.listen, {&registry, &scorer, &metrics, config.limits}));
+  ASSIGN_OR_RETURN(const auto server, Server::Start(config.listen.grpc, {&registry, &scorer, &metrics, config.limits}));
   TerminationSignal signal;
   const auto host = [](const std::string& address) { return address.substr(0, address.rfind(':') + 1); };
-  std::cout << "listening on " << host(config.listen) << server->port() << std::endl;
+  std::cout << "listening on " << host(config.listen.grpc) << server->port() << std::endl;
   if (exposer != nullptr) {
-    std::cout << "metrics on http://" << host(config.metrics_listen) << exposer->port() << "/metrics" << std::endl;
+    std::cout << "metrics on http://" << host(config.listen.metrics) << exposer->port() << "/metrics" << std::endl;
   }
   Calibrate(scorer.scheduler(), registry.models(),
             {.on_fitted = [&metrics](const HostedModel& model, const CostCoefficients& cost) {
@@ -136,7 +166,7 @@ absl::Status Run(const ServerConfig& config) {
   const HealthProbe health_probe(scorer.scheduler(), scorer.device_health(), registry.models());
   signal.Wait();
   std::cout << "shutting down" << std::endl;
-  if (!server->Drain(config.shutdown_grace)) {
+  if (!server->Drain(config.shutdown.grace())) {
     return absl::DeadlineExceededError("some work was not done within --shutdown-grace and was cancelled");
   }
   return absl::OkStatus();
@@ -154,9 +184,12 @@ int main(int argc, char** argv) try {
   }
   if (status.ok()) {
     std::cout << line->effective << std::endl;
-    status = prefscore::Run(line->config);
+    status = line->check_only ? prefscore::CheckFolders(line->config) : prefscore::Run(line->config);
   }
-  if (status.ok()) return 0;
+  if (status.ok()) {
+    if (line->check_only) std::cout << "the configuration is good" << std::endl;
+    return 0;
+  }
   std::cerr << "prefscore-server: " << std::string(status.message()) << std::endl;
   return 1;
 } catch (const std::exception& error) {  // no memory or no thread to start with

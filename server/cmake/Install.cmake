@@ -1,12 +1,20 @@
 # What `cmake --install` puts in place, under any prefix; it can be moved afterwards:
 #   bin/prefscore-server, bin/prefscore
 #   lib/prefscore/            the libraries of the torch wheel that the server loads
-#   share/doc/prefscore/      the licence
+#   lib/systemd/system/       the unit, for this prefix
+#   share/doc/prefscore/      the licence, how to configure, examples
 # Other libraries come from the distribution: deploy/docker/runtime-packages.txt names their packages.
 
 install(TARGETS prefscore-server prefscore RUNTIME DESTINATION bin)
 set_target_properties(prefscore-server PROPERTIES INSTALL_RPATH "$ORIGIN/../lib/prefscore")
-install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION share/doc/prefscore)
+install(FILES ${PROJECT_SOURCE_DIR}/LICENSE ${PROJECT_SOURCE_DIR}/deploy/CONFIGURATION.md
+  DESTINATION share/doc/prefscore)
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/deploy/config DESTINATION share/doc/prefscore)
+install(FILES ${PROJECT_SOURCE_DIR}/deploy/systemd/gpu.conf DESTINATION share/doc/prefscore/systemd)
+install(CODE "set(unit \"${PROJECT_SOURCE_DIR}/deploy/systemd/prefscore-server.service.in\")")
+install(CODE [[
+  configure_file(${unit} "$ENV{DESTDIR}${CMAKE_INSTALL_PREFIX}/lib/systemd/system/prefscore-server.service" @ONLY)
+]])
 
 # The wheel's libraries find each other in their own folder, too: it is in the RPATH of each.
 set(wheel_libraries

@@ -4,10 +4,12 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "server/models/causal_lm.h"
+#include "server/models/device/device_memory.h"
 
 namespace prefscore {
 
@@ -25,11 +27,18 @@ struct DeviceChoice {
 };
 DeviceChoice ChooseDevice();
 
+// The memory of a device that models were loaded onto; nothing for what has none of its own, as the CPU.
+std::optional<DeviceMemory> MemoryOfDevice(const std::string& device);
+
 // Loads config.json and model.safetensors (or shards with an index). Every fault of the folder is an error whose
 // message names the file and the field or tensor: NOT_FOUND (missing file), INVALID_ARGUMENT (malformed or
 // contradictory), UNIMPLEMENTED (well-formed, but not supported), FAILED_PRECONDITION (no such device here). Folders
 // with the same weights and config, device, dtype and threads share one model in memory as long as it is alive.
 absl::StatusOr<std::shared_ptr<const CausalLm>> LoadModel(const std::filesystem::path& folder,
                                                           const LoadModelOptions& options);
+
+// Whether LoadModel would find all it needs in the folder: reads config.json and the headers of the weights, not the
+// weights. Errors as LoadModel's.
+absl::Status CheckModelFolder(const std::filesystem::path& folder);
 
 }  // namespace prefscore

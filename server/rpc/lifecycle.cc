@@ -59,12 +59,13 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const std::string& listen,
     return absl::UnavailableError(
         absl::StrCat("cannot listen on ", listen, ": the port is in use or the address is not this machine's"));
   }
-  grpc::HealthCheckServiceInterface* const health = server->server_->GetHealthCheckService();
-  health->SetServingStatus(v1::ModelService::service_full_name(), true);
-  context.scorer->device_health().Watch([health, registry = context.registry](bool is_healthy) {
-    for (const char* service :
-         {"", v1::ScoringService::service_full_name(), v1::DiagnosticsService::service_full_name()}) {
-      health->SetServingStatus(service, is_healthy && registry->missing().empty());
+  server->SetServing(v1::ModelService::service_full_name(), true);
+  context.scorer->device_health().Watch([server = server.get(), registry = context.registry](bool is_healthy) {
+    grpc::HealthCheckServiceInterface* const health = server->server_->GetHealthCheckService();
+    const bool is_serving = is_healthy && registry->missing().empty();
+    health->SetServingStatus("", is_serving);
+    for (const char* service : {v1::ScoringService::service_full_name(), v1::DiagnosticsService::service_full_name()}) {
+      server->SetServing(service, is_serving);
     }
     for (const HostedModel& model : registry->models()) {
       health->SetServingStatus(ModelHealthName(model.name), is_healthy);
@@ -72,6 +73,11 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const std::string& listen,
     for (const MissingModel& model : registry->missing()) health->SetServingStatus(ModelHealthName(model.name), false);
   });
   return server;
+}
+
+void Server::SetServing(const std::string& service, bool is_serving) {
+  server_->GetHealthCheckService()->SetServingStatus(service, is_serving);
+  context_.metrics->SetServing(service, is_serving);
 }
 
 Server::~Server() {
@@ -82,6 +88,7 @@ bool Server::Drain(absl::Duration grace) {
   const absl::Time deadline = absl::Now() + grace;
   context_.scorer->device_health().Watch(nullptr);
   server_->GetHealthCheckService()->SetServingStatus(false);  // of all services
+  for (const char* service : kServiceNames) context_.metrics->SetServing(service, false);
   scoring_service_.DrainStreams();
   diagnostics_service_.DrainStreams();
   const bool is_done = context_.scorer->Drain(grace);

@@ -12,15 +12,6 @@ REPO = pathlib.Path(__file__).resolve().parent.parent.parent
 DEMO = REPO / "deploy/demo"
 
 
-@pytest.fixture(scope="module")
-def installed(build_dir, tmp_path_factory) -> pathlib.Path:
-    """An installation, moved to another place than it was installed to."""
-    folder = tmp_path_factory.mktemp("install")
-    subprocess.run(["cmake", "--install", build_dir, "--prefix", folder / "first", "--strip"], check=True,
-                   stdout=subprocess.DEVNULL, timeout=300)
-    return (folder / "first").rename(folder / "moved")
-
-
 def loaded_libraries(program: pathlib.Path) -> list[pathlib.Path]:
     listed = subprocess.run(["ldd", program], check=True, text=True, stdout=subprocess.PIPE, env={},
                             timeout=60).stdout
@@ -55,8 +46,11 @@ def test_no_program_names_the_build_folder_as_its_library_path(installed):
         assert paths in ([], ["$ORIGIN/../lib/prefscore"]), program
 
 
-def test_licence_is_installed(installed):
-    assert (installed / "share/doc/prefscore/LICENSE").read_text() == (REPO / "LICENSE").read_text()
+def test_licence_documents_and_examples_are_installed(installed):
+    for name, source in (("LICENSE", "LICENSE"), ("CONFIGURATION.md", "deploy/CONFIGURATION.md"),
+                         ("config/laptop.toml", "deploy/config/laptop.toml"),
+                         ("systemd/gpu.conf", "deploy/systemd/gpu.conf")):
+        assert (installed / "share/doc/prefscore" / name).read_text() == (REPO / source).read_text()
 
 
 @pytest.mark.skipif("VERSION_ID=\"12\"" not in pathlib.Path("/etc/os-release").read_text(),
