@@ -48,7 +48,7 @@ struct ForwardReport {
   absl::Duration duration;
   std::int64_t num_tokens = 0;        // of the distinct groups that were computed
   std::int64_t num_tokens_saved = 0;  // of those that were asked beside them, equal ones
-  bool was_split = false;             // memory did not do for one pass; `duration` is that of all, and of those that failed
+  bool was_split = false;             // memory did not do for one pass; `duration` is that of all that were tried
 };
 using ForwardObserver = std::function<void(const ForwardReport&)>;
 

@@ -28,7 +28,8 @@ struct MissingModel {
 // What a model is where a request names none.
 enum class ModelRole { kNone, kPolicy, kReference, kPolicyAndReference };
 
-// The models of a server, fixed at start. Those that are missing keep their names: a request for one is told why. Thread-safe.
+// The models of a server, fixed at start. Those that are missing keep their names: who asks for one is told why.
+// Thread-safe.
 class ModelRegistry {
  public:
   // INVALID_ARGUMENT: no model that was loaded, a duplicate name. NOT_FOUND: an unknown default.

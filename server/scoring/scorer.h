@@ -69,8 +69,8 @@ struct CompletionOptions {
   const HostedModel* cached_model = nullptr;  // the only one that uses the cache; null: all do
 };
 
-// Thread-safe. An exception on one of its threads ends what it happened to, with INTERNAL. Owns the tokenizer threads and the scheduler with its threads; the destructor stops them. REQUIRES of it:
-// no call is in progress (Drain first).
+// Thread-safe. An exception on one of its threads ends what it happened to, with INTERNAL. Owns the tokenizer threads and
+// the scheduler with its threads; the destructor stops them. REQUIRES of it: no call is in progress (Drain first).
 class Scorer {
  public:
   Scorer(ScorerOptions options, ScorerObserver observer);
