@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // prefscore-server: parse, load, serve, drain.
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <filesystem>
 #include <iostream>
@@ -11,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/time/time.h"
 #include "server/cache/log_prob_cache.h"
 #include "server/config/config.h"
 #include "server/metrics/exposer.h"
@@ -141,6 +143,25 @@ std::unique_ptr<LogProbCache> OpenCache(const ServerConfig& config, Metrics& met
       LogProbCacheOptions{.folder = config.cache.folder, .max_bytes = config.cache.max_bytes}, std::move(observer));
 }
 
+// Ends with the cache closed, or, where its disk hangs, ends the process: what hangs in the disk cannot be waited for.
+class CacheAtEnd {
+ public:
+  explicit CacheAtEnd(std::unique_ptr<LogProbCache> cache) : cache_(std::move(cache)) {}
+  CacheAtEnd(const CacheAtEnd&) = delete;
+  ~CacheAtEnd() {
+    constexpr absl::Duration kGrace = absl::Seconds(10);
+    if (cache_ == nullptr || LogProbCache::Close(std::move(cache_), kGrace)) return;
+    std::cerr << "prefscore-server: the cache's disk did not answer within " << absl::FormatDuration(kGrace)
+              << "; what was not written to it is lost" << std::endl;
+    std::_Exit(1);
+  }
+
+  LogProbCache* get() const { return cache_.get(); }
+
+ private:
+  std::unique_ptr<LogProbCache> cache_;
+};
+
 absl::Status Run(const ServerConfig& config) {
   ASSIGN_OR_RETURN(const std::shared_ptr<CertificateFiles> certificate_files, OpenCertificateFiles(config.transport));
   const std::string device = ResolveDevice(config.device.device);
@@ -148,7 +169,7 @@ absl::Status Run(const ServerConfig& config) {
   Metrics metrics({std::begin(kMethodNames), std::end(kMethodNames)},
                   {std::begin(kServiceNames), std::end(kServiceNames)}, LabelsOf(registry));
   metrics.SetQueueLimit(config.limits.max_queued_tokens);
-  const std::unique_ptr<LogProbCache> cache = OpenCache(config, metrics);
+  const CacheAtEnd cache(OpenCache(config, metrics));
   ScorerOptions scorer_options;
   scorer_options.cache = cache.get();
   scorer_options.scheduler = SchedulerOptionsOf(config.limits);
