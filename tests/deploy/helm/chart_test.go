@@ -2,7 +2,9 @@
 package helm
 
 import (
+	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -209,6 +211,28 @@ func TestReplicasAreLeftToTheAutoscaler(t *testing.T) {
 	for _, kind := range []string{"hpa", "keda"} {
 		if set := statefulSet(t, "", values{"autoscaling": values{"kind": kind}}); set.Spec.Replicas != nil {
 			t.Errorf("%s: each upgrade would set %d replicas", kind, *set.Spec.Replicas)
+		}
+	}
+}
+
+func TestAutoscalersAskForAMetricThatTheServerHas(t *testing.T) {
+	documented, err := os.ReadFile("../../../deploy/METRICS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for kind, object := range map[string]string{"hpa": "HorizontalPodAutoscaler", "keda": "ScaledObject"} {
+		objects := render(t, "", values{"autoscaling": values{"kind": kind}})
+		if kinds(objects)[object] != 1 {
+			t.Errorf("%s makes no %s", kind, object)
+		}
+		for _, one := range objects {
+			if one.Kind != object {
+				continue
+			}
+			metrics := regexp.MustCompile(`prefscore_[a-z_]+`).FindAllString(string(one.text), -1)
+			if len(metrics) != 1 || !strings.Contains(string(documented), "| `"+metrics[0]+"` |") {
+				t.Errorf("%s asks for %v", object, metrics)
+			}
 		}
 	}
 }
