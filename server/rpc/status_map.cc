@@ -8,6 +8,7 @@
 #include "server/util/error_reason.h"
 #include "server/util/field_error.h"
 #include "server/util/retry_delay.h"
+#include "server/util/status_reason.h"
 
 namespace prefscore {
 namespace {
@@ -53,6 +54,8 @@ const std::vector<StatusRow>& StatusTable() {
       {absl::StatusCode::kOutOfRange, grpc::OUT_OF_RANGE, "NON_FINITE_LOG_PROB", false},
       {absl::StatusCode::kInternal, grpc::INTERNAL, "INTERNAL", false},
       {absl::StatusCode::kUnavailable, grpc::UNAVAILABLE, "SHUTTING_DOWN", true},
+      {absl::StatusCode::kUnauthenticated, grpc::UNAUTHENTICATED, "NO_VALID_TOKEN", false},
+      {absl::StatusCode::kPermissionDenied, grpc::PERMISSION_DENIED, "MISSING_ROLE", false},
   };
   return *kTable;
 }
