@@ -73,6 +73,7 @@ void AnalysisStream::OnDone() {
   const absl::Time end = SteadyNow();
   context_.metrics->OnRequest("AnalyzePairs", CountedCode(code, start_, DeadlineOf(*rpc_), end), end - start_);
   context_.metrics->OnStreamClosed();
+  open_call_.Leave();
   streams_.Remove(shared_from_this());
 }
 

@@ -4,6 +4,8 @@
 #include <optional>
 #include <string>
 
+#include "absl/strings/cord.h"
+#include "absl/strings/str_cat.h"
 #include "google/rpc/error_details.pb.h"
 #include "server/util/error_reason.h"
 #include "server/util/field_error.h"
@@ -14,6 +16,7 @@ namespace prefscore {
 namespace {
 
 constexpr char kErrorDomain[] = "prefscore";
+constexpr char kResumeIndexPayload[] = "prefscore/resume_index";
 constexpr std::size_t kMaxMessageBytes = 1024;  // occurs three times in the trailers, which gRPC limits to 8 KiB
 
 constexpr absl::Duration kDefaultRetryDelay = absl::Seconds(1);
@@ -60,6 +63,11 @@ const std::vector<StatusRow>& StatusTable() {
   return *kTable;
 }
 
+absl::Status WithResumeIndex(absl::Status status, std::int64_t index) {
+  status.SetPayload(kResumeIndexPayload, absl::Cord(absl::StrCat(index)));
+  return status;
+}
+
 google::rpc::Status ToRpcStatus(const absl::Status& status) {
   google::rpc::Status result;
   if (status.ok()) return result;
@@ -72,6 +80,9 @@ google::rpc::Status ToRpcStatus(const absl::Status& status) {
   info.set_domain(kErrorDomain);
   const std::string own_reason = ReasonOf(status);
   info.set_reason(own_reason.empty() ? row.reason : own_reason);
+  if (const auto resume_index = status.GetPayload(kResumeIndexPayload)) {
+    (*info.mutable_metadata())["resume_index"] = std::string(*resume_index);
+  }
   AddDetail(info, result);
 
   const std::string field = FieldOf(status);
