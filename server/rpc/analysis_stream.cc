@@ -71,8 +71,8 @@ void AnalysisStream::OnCancel() {
 
 void AnalysisStream::OnDone() {
   const grpc::StatusCode code = rpc_->IsCancelled() ? grpc::CANCELLED : final_code_;
-  const absl::Time end = absl::Now();
-  const grpc::StatusCode counted = CountedCode(code, start_, absl::FromChrono(rpc_->deadline()), end);
+  const absl::Time end = SteadyNow();
+  const grpc::StatusCode counted = CountedCode(code, start_, DeadlineOf(*rpc_), end);
   context_.metrics->OnRequest("AnalyzePairs", counted, end - start_);
   log_.End(final_status_, counted, end - start_);
   context_.metrics->OnStreamClosed();
@@ -129,7 +129,7 @@ void AnalysisStream::HandleMessage() {
   context_.scorer->ScorePairs(
       std::move(pairs), *pair_options_,
       {.priority = priority_,
-       .deadline = absl::FromChrono(rpc_->deadline()),
+       .deadline = DeadlineOf(*rpc_),
        .cancellation = cancellation_,
        .waits_for_room = true,
        .quota = caller_.quota()},
@@ -236,7 +236,7 @@ void AnalysisStream::SendReport() {
         ReportToProto(analyzer_->MakeReport(), analyzer_->options(), scoring_, policies_, references_);
     if (returns_html_) response.set_html(report_html::ReportHtml(response.report(), {}));
     if (with_timings_) {
-      TimingsToProto(log_.report(), absl::Now() - start_, *response.mutable_timings());
+      TimingsToProto(log_.report(), SteadyNow() - start_, *response.mutable_timings());
     }
     *response_ = Serialize(response);
   }

@@ -66,8 +66,8 @@ void PairStream::OnCancel() {
 void PairStream::OnDone() {
   // Only now it is certain whether the end reached the client.
   const grpc::StatusCode code = rpc_->IsCancelled() ? grpc::CANCELLED : final_code_;
-  const absl::Time end = absl::Now();
-  const grpc::StatusCode counted = CountedCode(code, start_, absl::FromChrono(rpc_->deadline()), end);
+  const absl::Time end = SteadyNow();
+  const grpc::StatusCode counted = CountedCode(code, start_, DeadlineOf(*rpc_), end);
   context_.metrics->OnRequest("StreamScorePairs", counted, end - start_);
   log_.End(final_status_, counted, end - start_);
   context_.metrics->OnStreamClosed();
@@ -76,7 +76,7 @@ void PairStream::OnDone() {
 }
 
 absl::Status PairStream::HandleMessage(const grpc::ByteBuffer& message) {
-  const absl::Time arrival = absl::Now();
+  const absl::Time arrival = SteadyNow();
   v1::StreamScorePairsRequest request;
   InvalidText invalid_text;
   RETURN_IF_ERROR(ParseRequest(message, request, invalid_text));
@@ -138,7 +138,7 @@ void PairStream::HandlePair(v1::PreferencePair& pair, const InvalidText& invalid
   context_.scorer->ScorePairs(
       std::move(pairs), options_->pair,
       {.priority = options_->priority,
-       .deadline = absl::FromChrono(rpc_->deadline()),
+       .deadline = DeadlineOf(*rpc_),
        .cancellation = cancellation_,
        .waits_for_room = true,
        .quota = caller_.quota()},
@@ -156,7 +156,7 @@ void PairStream::OnScored(const PairOrigin& origin, const Options& options, absl
     outcome.status = UnderField("pair", outcome.status);
     AnswerPair(outcome, options.pair, origin, options.detail, *context_.metrics, *response.mutable_result());
     if (options.with_timings) {
-      TimingsToProto(outcomes.report, absl::Now() - arrival, *response.mutable_result()->mutable_timings());
+      TimingsToProto(outcomes.report, SteadyNow() - arrival, *response.mutable_result()->mutable_timings());
     }
     bytes = Serialize(response);
   }
