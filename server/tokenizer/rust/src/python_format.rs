@@ -8,6 +8,12 @@ use minijinja::value::{DynObject, Enumerator, Object, ObjectRepr, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value};
 
 pub const MAX_DEPTH: usize = 256;
+const BYTES_PER_FUEL: usize = 64;
+
+/// Pays for text before it is written: what one instruction writes may hold the same long text many times.
+pub fn charge(state: &State, num_bytes: usize) -> Result<(), Error> {
+    state.consume_fuel((num_bytes / BYTES_PER_FUEL) as u64)
+}
 
 /// repr(float): the shortest digits that read back, an exponent below 1e-4 and from 1e16 on.
 pub fn float_repr(value: f64) -> String {
@@ -98,6 +104,7 @@ fn write_repr(state: &State, value: &Value, out: &mut String, depth: usize) -> R
         ValueKind::Seq if value.is_tuple() => ("(", ")"),
         ValueKind::Seq => ("[", "]"),
         _ => {
+            charge(state, value.as_str().map_or(0, str::len))?;
             out.push_str(&leaf_repr(value));
             return Ok(());
         }
