@@ -34,16 +34,40 @@ std::string ResolveDevice(const std::string& device) {
   return choice.device;
 }
 
+// Null for a model that takes token ids only.
+absl::StatusOr<std::shared_ptr<const Tokenizer>> LoadTokenizer(const ModelFolder& model, const Limits& limits) {
+  if (!std::filesystem::exists(std::filesystem::path(model.folder) / "tokenizer.json")) return nullptr;
+  TokenizerOptions options;
+  options.max_text_bytes = limits.max_text_bytes;
+  return Tokenizer::Load(model.folder, options);
+}
+
+absl::Status OfModel(const ModelFolder& model, const absl::Status& status) {
+  if (status.ok()) return status;
+  return absl::Status(status.code(), absl::StrCat("model '", model.name, "' (", model.folder, "): ",
+                                                  std::string(status.message())));
+}
+
+// What would keep the server from starting, as far as it shows without reading weights; all of it, a line each.
+absl::Status CheckFolders(const ServerConfig& config) {
+  std::string faults;
+  for (const ModelFolder& model : config.models.folders) {
+    for (const absl::Status& status : {CheckModelFolder(model.folder), LoadTokenizer(model, config.limits).status()}) {
+      if (!status.ok()) {
+        absl::StrAppend(&faults, faults.empty() ? "" : "\n", std::string(OfModel(model, status).message()));
+      }
+    }
+  }
+  return faults.empty() ? absl::OkStatus() : absl::FailedPreconditionError(faults);
+}
+
 absl::StatusOr<HostedModel> Load(const ModelFolder& folder, const ServerConfig& config, const std::string& device) {
   HostedModel model{.name = folder.name, .lm = nullptr, .tokenizer = nullptr};
-  ASSIGN_OR_RETURN(model.lm, LoadModel(folder.folder, {.dtype = config.dtype,
-                                                      .num_threads = config.num_threads,
+  ASSIGN_OR_RETURN(model.lm, LoadModel(folder.folder, {.dtype = config.device.dtype,
+                                                      .num_threads = config.device.num_threads,
                                                       .device = device}));
-  if (!std::filesystem::exists(std::filesystem::path(folder.folder) / "tokenizer.json")) return model;  // ids only
-  TokenizerOptions options;
-  options.max_text_bytes = config.limits.max_text_bytes;
-  ASSIGN_OR_RETURN(model.tokenizer, Tokenizer::Load(folder.folder, options));
-  if (model.tokenizer->vocab_size() > model.lm->info().vocab_size) {
+  ASSIGN_OR_RETURN(model.tokenizer, LoadTokenizer(folder, config.limits));
+  if (model.tokenizer != nullptr && model.tokenizer->vocab_size() > model.lm->info().vocab_size) {
     return absl::InvalidArgumentError(absl::StrCat("tokenizer.json has ids up to ", model.tokenizer->vocab_size() - 1,
                                                    ", but the model's vocab_size is ", model.lm->info().vocab_size));
   }
@@ -51,14 +75,11 @@ absl::StatusOr<HostedModel> Load(const ModelFolder& folder, const ServerConfig& 
 }
 
 absl::StatusOr<ModelRegistry> LoadAll(const ServerConfig& config) {
-  const std::string device = ResolveDevice(config.device);
+  const std::string device = ResolveDevice(config.device.device);
   std::vector<HostedModel> models;
-  for (const ModelFolder& folder : config.models) {
+  for (const ModelFolder& folder : config.models.folders) {
     auto model = Load(folder, config, device);
-    if (!model.ok()) {
-      return absl::Status(model.status().code(), absl::StrCat("model '", folder.name, "' (", folder.folder, "): ",
-                                                              std::string(model.status().message())));
-    }
+    if (!model.ok()) return OfModel(folder, model.status());
     const ModelInfo& info = model->lm->info();
     std::cout << "loaded model '" << model->name << "': " << info.architecture << ", " << info.num_parameters
               << " parameters, " << info.dtype << ", " << info.numerics_mode
@@ -70,21 +91,21 @@ absl::StatusOr<ModelRegistry> LoadAll(const ServerConfig& config) {
     }
     models.push_back(*std::move(model));
   }
-  return ModelRegistry::Create(std::move(models), config.policy, config.reference);
+  return ModelRegistry::Create(std::move(models), config.models.policy, config.models.reference);
 }
 
 // Null where the configuration wants none.
 std::unique_ptr<LogProbCache> OpenCache(const ServerConfig& config, Metrics& metrics) {
-  if (config.cache_dir.empty()) {
+  if (config.cache.folder.empty()) {
     std::cout << "cache: off (--cache-dir is empty)" << std::endl;
     return nullptr;
   }
   CacheObserver observer = metrics.cache().Observer();
-  observer.on_note = [folder = config.cache_dir](const std::string& note) {
+  observer.on_note = [folder = config.cache.folder](const std::string& note) {
     std::cout << absl::StrCat("cache ", folder, ": ", note, "\n") << std::flush;
   };
   return std::make_unique<LogProbCache>(
-      LogProbCacheOptions{.folder = config.cache_dir, .max_bytes = config.cache_max_bytes}, std::move(observer));
+      LogProbCacheOptions{.folder = config.cache.folder, .max_bytes = config.cache.max_bytes}, std::move(observer));
 }
 
 absl::Status Run(const ServerConfig& config) {
@@ -97,15 +118,15 @@ absl::Status Run(const ServerConfig& config) {
   Scorer scorer(scorer_options, CountInto(metrics));
 
   std::unique_ptr<MetricsExposer> exposer;
-  if (!config.metrics_listen.empty()) {
-    ASSIGN_OR_RETURN(exposer, MetricsExposer::Start(config.metrics_listen, metrics.registry()));
+  if (!config.listen.metrics.empty()) {
+    ASSIGN_OR_RETURN(exposer, MetricsExposer::Start(config.listen.metrics, metrics.registry()));
   }
-  ASSIGN_OR_RETURN(const auto server, Server::Start(config.listen, {&registry, &scorer, &metrics, config.limits}));
+  ASSIGN_OR_RETURN(const auto server, Server::Start(config.listen.grpc, {&registry, &scorer, &metrics, config.limits}));
   TerminationSignal signal;
   const auto host = [](const std::string& address) { return address.substr(0, address.rfind(':') + 1); };
-  std::cout << "listening on " << host(config.listen) << server->port() << std::endl;
+  std::cout << "listening on " << host(config.listen.grpc) << server->port() << std::endl;
   if (exposer != nullptr) {
-    std::cout << "metrics on http://" << host(config.metrics_listen) << exposer->port() << "/metrics" << std::endl;
+    std::cout << "metrics on http://" << host(config.listen.metrics) << exposer->port() << "/metrics" << std::endl;
   }
   Calibrate(scorer.scheduler(), registry.models(),
             {.on_fitted = [&metrics](const HostedModel& model, const CostCoefficients& cost) {
@@ -117,7 +138,7 @@ absl::Status Run(const ServerConfig& config) {
             }});
   signal.Wait();
   std::cout << "shutting down" << std::endl;
-  if (!server->Drain(config.shutdown_grace)) {
+  if (!server->Drain(config.shutdown.grace())) {
     return absl::DeadlineExceededError("some work was not done within --shutdown-grace and was cancelled");
   }
   return absl::OkStatus();
@@ -135,9 +156,12 @@ int main(int argc, char** argv) {
   }
   if (status.ok()) {
     std::cout << line->effective << std::endl;
-    status = prefscore::Run(line->config);
+    status = line->check_only ? prefscore::CheckFolders(line->config) : prefscore::Run(line->config);
   }
-  if (status.ok()) return 0;
+  if (status.ok()) {
+    if (line->check_only) std::cout << "the configuration is good" << std::endl;
+    return 0;
+  }
   std::cerr << "prefscore-server: " << std::string(status.message()) << std::endl;
   return 1;
 }

@@ -31,8 +31,8 @@ class Server:
         """Returns whether the server serves; False where it ended instead."""
         give_up_at = time.monotonic() + timeout_s
         while time.monotonic() < give_up_at:
-            listening = re.search(r"^listening on (\S+)", self.log, re.MULTILINE)
-            metrics = re.search(r"^metrics on (http://\S+)", self.log, re.MULTILINE)
+            listening = re.search(r"\blistening on (\S+)", self.log)
+            metrics = re.search(r"\bmetrics on (http://\S+)", self.log)
             if listening and metrics:
                 self.address, self.metrics_url = listening[1], metrics[1]
                 return True

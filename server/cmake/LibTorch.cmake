@@ -27,6 +27,6 @@ foreach(name c10 torch_cpu)
   target_link_libraries(prefscore_torch INTERFACE prefscore_torch_${name})
 endforeach()
 target_include_directories(prefscore_torch SYSTEM INTERFACE ${torch_headers})
+# CMake puts the libraries' folder into the RPATH of what is built, and takes it out again when that is installed.
 target_link_options(prefscore_torch INTERFACE
-  -Wl,-rpath,${PREFSCORE_TORCH_DIR}/lib
   -Wl,-rpath-link,${PREFSCORE_TORCH_DIR}/lib:${PREFSCORE_TORCH_DIR}/../nvidia/cu13/lib)

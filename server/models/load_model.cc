@@ -59,6 +59,30 @@ absl::StatusOr<std::shared_ptr<Device>> OpenDevice(const std::string& name) {
   return absl::InvalidArgumentError(absl::StrCat("device = '", name, "'; expected cpu or cuda:N, as in cuda:0"));
 }
 
+// A folder that was found complete.
+struct OpenedModel {
+  DecoderConfig config;
+  std::shared_ptr<const Checkpoint> checkpoint;
+  BoundWeights weights;
+};
+
+absl::StatusOr<OpenedModel> OpenModelFolder(const std::filesystem::path& folder) {
+  std::error_code ignored;
+  if (!std::filesystem::is_directory(folder, ignored)) {
+    return absl::NotFoundError(absl::StrCat("model folder ", folder.string(), " does not exist or is no folder"));
+  }
+  const std::filesystem::path config_path = folder / "config.json";
+  ASSIGN_OR_RETURN(const nlohmann::json config_json, ReadJsonObject(config_path));
+  OpenedModel model;
+  ASSIGN_OR_RETURN(model.config, ParseHfConfig(config_json, config_path.string()));
+  ASSIGN_OR_RETURN(model.checkpoint, Checkpoint::Open(folder));
+  absl::StatusOr<BoundWeights> weights = BindHfWeights(model.config, *model.checkpoint);
+  if (!weights.ok()) return InFolder(folder, weights.status());
+  model.weights = *std::move(weights);
+  model.config.tied_head = model.weights.tied_head;
+  return model;
+}
+
 }  // namespace
 
 DeviceChoice ChooseDevice() {
@@ -78,19 +102,9 @@ absl::StatusOr<std::shared_ptr<const CausalLm>> LoadModel(const std::filesystem:
 
   ASSIGN_OR_RETURN(const std::shared_ptr<Device> device, OpenDevice(options.device));
 
-  std::error_code ignored;
-  if (!std::filesystem::is_directory(folder, ignored)) {
-    return absl::NotFoundError(absl::StrCat("model folder ", folder.string(), " does not exist or is no folder"));
-  }
-  const std::filesystem::path config_path = folder / "config.json";
-  ASSIGN_OR_RETURN(const nlohmann::json config_json, ReadJsonObject(config_path));
-  ASSIGN_OR_RETURN(DecoderConfig config, ParseHfConfig(config_json, config_path.string()));
-  ASSIGN_OR_RETURN(const std::shared_ptr<const Checkpoint> checkpoint, Checkpoint::Open(folder));
-  const absl::StatusOr<BoundWeights> weights = BindHfWeights(config, *checkpoint);
-  if (!weights.ok()) return InFolder(folder, weights.status());
-  config.tied_head = weights->tied_head;
-
-  absl::StatusOr<std::string> digest = ModelDigest(config, weights->used, num_threads);
+  ASSIGN_OR_RETURN(const OpenedModel opened, OpenModelFolder(folder));
+  const auto& [config, checkpoint, weights] = opened;
+  absl::StatusOr<std::string> digest = ModelDigest(config, weights.used, num_threads);
   if (!digest.ok()) return InFolder(folder, digest.status());
 
   const auto make = [&]() -> absl::StatusOr<std::shared_ptr<const CausalLm>> {
@@ -98,21 +112,23 @@ absl::StatusOr<std::shared_ptr<const CausalLm>> LoadModel(const std::filesystem:
     info.architecture = config.architecture;
     info.digest = *digest;
     info.dtype = options.dtype;
-    for (const SafetensorsEntry* tensor : weights->used) info.num_parameters += NumElements(*tensor);
+    for (const SafetensorsEntry* tensor : weights.used) info.num_parameters += NumElements(*tensor);
     info.vocab_size = config.vocab_size;
     info.max_context_tokens = config.max_context_tokens;
     std::shared_ptr<const CausalLm> model;
     if (device != nullptr) {
       ASSIGN_OR_RETURN(
-          model, MakeDeviceDecoder(device, config, weights->views, options.dtype, num_threads, std::move(info)));
+          model, MakeDeviceDecoder(device, config, weights.views, options.dtype, num_threads, std::move(info)));
     } else {
       ASSIGN_OR_RETURN(model,
-                       MakeDecoder(config, weights->views, options.dtype, num_threads, std::move(info), checkpoint));
+                       MakeDecoder(config, weights.views, options.dtype, num_threads, std::move(info), checkpoint));
     }
     checkpoint->DropPages();  // the decoder has packed nearly all of them
     return model;
   };
   return live_models->GetOrMake({*digest, options.dtype, num_threads, device.get()}, make);
 }
+
+absl::Status CheckModelFolder(const std::filesystem::path& folder) { return OpenModelFolder(folder).status(); }
 
 }  // namespace prefscore

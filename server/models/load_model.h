@@ -32,4 +32,8 @@ DeviceChoice ChooseDevice();
 absl::StatusOr<std::shared_ptr<const CausalLm>> LoadModel(const std::filesystem::path& folder,
                                                           const LoadModelOptions& options);
 
+// Whether LoadModel would find all it needs in the folder: reads config.json and the headers of the weights, not the
+// weights. Errors as LoadModel's.
+absl::Status CheckModelFolder(const std::filesystem::path& folder);
+
 }  // namespace prefscore

@@ -8,7 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "prefscore/v1/scoring.pb.h"
-#include "server/config/config.h"
+#include "server/config/limits.h"
 #include "server/scoring/types.h"
 
 namespace prefscore {

@@ -107,7 +107,7 @@ def serving(args, *flags):
     """A server that knows what a pass costs."""
     models = [part for role in ("policy", "reference") for part in ("--model", f"{role}={args.models / role}")]
     with server_process.serving(args.build_dir, *models, "--cache-dir", "", *flags, cores=SERVER_CORES) as server:
-        server.wait_for(r"^(model 'reference' takes .*)")
+        server.wait_for(r"\b(model 'reference' takes .*)")
         yield server
 
 

@@ -16,8 +16,8 @@ class Server:
         self._process = process
         self._log_path = log_path
         self.pid = process.pid
-        self.address = self.wait_for(r"^listening on (\S+)")
-        self.metrics_url = self.wait_for(r"^metrics on (\S+)")
+        self.address = self.wait_for(r"\blistening on (\S+)")
+        self.metrics_url = self.wait_for(r"\bmetrics on (\S+)")
 
     def wait_for(self, pattern):
         """The first group of the first match in what the server prints."""

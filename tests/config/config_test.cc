@@ -12,6 +12,7 @@ namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
+using testing::Not;
 
 absl::StatusOr<CommandLine> Parse(std::vector<std::string> args) {
   std::vector<const char*> argv = {"prefscore-server"};
@@ -41,15 +42,15 @@ TEST(ConfigTest, DefaultsAreThoseThatTheHelpStates) {
   const auto line = ParseWithModels({});
   ASSERT_TRUE(line.ok()) << line.status();
   const ServerConfig& config = line->config;
-  ASSERT_EQ(config.models.size(), 2);
-  EXPECT_EQ(config.models[0].name, "policy");
-  EXPECT_EQ(config.models[0].folder, "/p");
-  EXPECT_EQ(config.policy, "policy");
-  EXPECT_EQ(config.reference, "reference");
-  EXPECT_EQ(config.listen, "127.0.0.1:50051");
-  EXPECT_EQ(config.metrics_listen, "127.0.0.1:9464");
-  EXPECT_EQ(config.dtype, "float32");
-  EXPECT_EQ(config.shutdown_grace, absl::Seconds(30));
+  ASSERT_EQ(config.models.folders.size(), 2);
+  EXPECT_EQ(config.models.folders[0].name, "policy");
+  EXPECT_EQ(config.models.folders[0].folder, "/p");
+  EXPECT_EQ(config.models.policy, "policy");
+  EXPECT_EQ(config.models.reference, "reference");
+  EXPECT_EQ(config.listen.grpc, "127.0.0.1:50051");
+  EXPECT_EQ(config.listen.metrics, "127.0.0.1:9464");
+  EXPECT_EQ(config.device.dtype, "float32");
+  EXPECT_EQ(config.shutdown.grace(), absl::Seconds(30));
   EXPECT_EQ(config.limits.max_pairs_per_request, 1024);
   EXPECT_EQ(config.limits.max_message_bytes, 64 << 20);
   EXPECT_EQ(config.limits.max_queued_tokens, 1048576);
@@ -59,20 +60,20 @@ TEST(ConfigTest, DefaultsAreThoseThatTheHelpStates) {
 TEST(ConfigTest, TheCacheIsInTheUsersCacheFolderUnlessToldOtherwise) {
   setenv("XDG_CACHE_HOME", "/xdg", 1);
   setenv("HOME", "/home/user", 1);
-  EXPECT_EQ(ParseWithModels({})->config.cache_dir, "/xdg/prefscore");
-  EXPECT_EQ(ParseWithModels({})->config.cache_max_bytes, std::int64_t{4} << 30);
+  EXPECT_EQ(ParseWithModels({})->config.cache.folder, "/xdg/prefscore");
+  EXPECT_EQ(ParseWithModels({})->config.cache.max_bytes, std::int64_t{4} << 30);
   unsetenv("XDG_CACHE_HOME");
-  EXPECT_EQ(ParseWithModels({})->config.cache_dir, "/home/user/.cache/prefscore");
+  EXPECT_EQ(ParseWithModels({})->config.cache.folder, "/home/user/.cache/prefscore");
   unsetenv("HOME");
-  EXPECT_EQ(ParseWithModels({})->config.cache_dir, "");
+  EXPECT_EQ(ParseWithModels({})->config.cache.folder, "");
   setenv("HOME", "/home/user", 1);
   const auto off = ParseWithModels({"--cache-dir", "", "--cache-max-bytes", "5000000"});
   ASSERT_TRUE(off.ok()) << off.status();
-  EXPECT_EQ(off->config.cache_dir, "");
+  EXPECT_EQ(off->config.cache.folder, "");
   const auto again = Parse({"--config", WriteFile(off->effective)});
   ASSERT_TRUE(again.ok()) << again.status();
-  EXPECT_EQ(again->config.cache_dir, "");
-  EXPECT_EQ(again->config.cache_max_bytes, 5000000);
+  EXPECT_EQ(again->config.cache.folder, "");
+  EXPECT_EQ(again->config.cache.max_bytes, 5000000);
   EXPECT_THAT(ErrorOf(ParseWithModels({"--cache-max-bytes", "4000000"})),
               HasSubstr("--cache-max-bytes: 4000000 is outside [4194304, "));
 }
@@ -85,27 +86,29 @@ TEST(ConfigTest, FlagsOverrideTheFileWhichOverridesDefaults) {
       "max-batch-tokens = 77\n");
   const auto line = Parse({"--config", file, "--listen", "127.0.0.1:2"});
   ASSERT_TRUE(line.ok()) << line.status();
-  EXPECT_EQ(line->config.listen, "127.0.0.1:2");
-  EXPECT_EQ(line->config.dtype, "bfloat16");
+  EXPECT_EQ(line->config.listen.grpc, "127.0.0.1:2");
+  EXPECT_EQ(line->config.device.dtype, "bfloat16");
   EXPECT_EQ(line->config.limits.max_batch_tokens, 77);
   EXPECT_EQ(line->config.limits.max_objectives, 64);
-  ASSERT_EQ(line->config.models.size(), 2);
-  EXPECT_EQ(line->config.models[0].folder, "/from/file");
+  ASSERT_EQ(line->config.models.folders.size(), 2);
+  EXPECT_EQ(line->config.models.folders[0].folder, "/from/file");
 }
 
 TEST(ConfigTest, EffectiveConfigurationReadsBackAsTheSame) {
-  const auto first = ParseWithModels({"--listen", "127.0.0.1:0", "--metrics-listen", "", "--threads", "3",
+  const auto first = ParseWithModels({"--cache-dir", "/a \"b\" \\c\nd = [#", "--listen", "127.0.0.1:0", "--metrics-listen", "", "--threads", "3",
                                       "--max-text-bytes", "123", "--shutdown-grace", "1.5"});
   ASSERT_TRUE(first.ok()) << first.status();
   const auto second = Parse({"--config", WriteFile(first->effective)});
   ASSERT_TRUE(second.ok()) << second.status() << "\n" << first->effective;
-  EXPECT_EQ(second->config.listen, "127.0.0.1:0");
-  EXPECT_EQ(second->config.metrics_listen, "");
-  EXPECT_EQ(second->config.num_threads, 3);
+  EXPECT_EQ(second->config.listen.grpc, "127.0.0.1:0");
+  EXPECT_EQ(second->config.cache.folder, "/a \"b\" \\c\nd = [#");
+  EXPECT_EQ(second->effective, first->effective);
+  EXPECT_EQ(second->config.listen.metrics, "");
+  EXPECT_EQ(second->config.device.num_threads, 3);
   EXPECT_EQ(second->config.limits.max_text_bytes, 123);
-  EXPECT_EQ(second->config.shutdown_grace, absl::Seconds(1.5));
-  EXPECT_EQ(second->config.models.size(), 2);
-  EXPECT_THAT(first->effective, AllOf(HasSubstr("policy=\"policy\""), HasSubstr("reference=\"reference\"")));
+  EXPECT_EQ(second->config.shutdown.grace(), absl::Seconds(1.5));
+  EXPECT_EQ(second->config.models.folders.size(), 2);
+  EXPECT_THAT(first->effective, AllOf(HasSubstr("policy = 'policy'"), HasSubstr("reference = 'reference'")));
 }
 
 TEST(ConfigTest, RolesMustBeHosted) {
@@ -115,7 +118,7 @@ TEST(ConfigTest, RolesMustBeHosted) {
               AllOf(HasSubstr("--policy"), HasSubstr("'other'"), HasSubstr("policy, reference")));
   const auto line = Parse({"--model", "a=/a", "--policy", "a", "--reference", "a"});
   ASSERT_TRUE(line.ok()) << line.status();
-  EXPECT_EQ(line->config.reference, "a");
+  EXPECT_EQ(line->config.models.reference, "a");
 }
 
 TEST(ConfigTest, ModelsMustBeNamedFolders) {
@@ -132,7 +135,7 @@ TEST(ConfigTest, ErrorsNameFlagValueAndLimit) {
     EXPECT_THAT(ErrorOf(ParseWithModels({"--device", device})),
                 AllOf(HasSubstr("--device"), HasSubstr("auto, cpu, cuda:N")));
   }
-  EXPECT_EQ(ParseWithModels({"--device", "cuda:1"})->config.device, "cuda:1");
+  EXPECT_EQ(ParseWithModels({"--device", "cuda:1"})->config.device.device, "cuda:1");
   EXPECT_THAT(ErrorOf(ParseWithModels({"--listen", "nowhere"})), AllOf(HasSubstr("--listen"), HasSubstr("'nowhere'")));
   EXPECT_THAT(ErrorOf(ParseWithModels({"--listen", "h:65536"})), HasSubstr("[0, 65535]"));
   EXPECT_THAT(ErrorOf(ParseWithModels({"--metrics-listen", ":1"})), HasSubstr("--metrics-listen"));
@@ -149,6 +152,43 @@ TEST(ConfigTest, ErrorsNameFlagValueAndLimit) {
 
 TEST(ConfigTest, UnknownKeysOfTheFileAreRefused) {
   EXPECT_THAT(ErrorOf(ParseWithModels({"--config", WriteFile("max-batch-token = 7\n")})), HasSubstr("max-batch-token"));
+}
+
+TEST(ConfigTest, FilesAreStrictToml) {
+  for (const auto& [content, fault] : std::vector<std::pair<std::string, std::string>>{
+           {"listen = \"127.0.0.1:1\"\nlisten = \"127.0.0.1:2\"\n", "line 2"},
+           {"threads = 1\nlisten = 127.0.0.1:1\n", "line 2"},
+           {"listen = \"127.0.0.1:1\n", "line 1"},
+           {"just words\n", "line 1"},
+           {"threads = 1\n[limits]\nmax-objectives = 3\n", "line 2: 'limits' is not a string, a number, true, false"},
+           {"threads = 1\n\nlisten = 2026-01-01\n", "line 3: 'listen'"},
+           {"model = [[\"policy=/p\"]]\n", "line 1: 'model'"}}) {
+    EXPECT_THAT(ErrorOf(ParseWithModels({"--config", WriteFile(content)})),
+                AllOf(HasSubstr("--config"), HasSubstr(fault)))
+        << content;
+  }
+}
+
+TEST(ConfigTest, FilesMayHoldCommentsAndSpreadArraysOverLines) {
+  const auto line = Parse({"--config", WriteFile("# models\n"
+                                                 "model = [\n"
+                                                 "  \"policy=/with # and = and \\\"quotes\\\"\",  # a comment\n"
+                                                 "  \"reference=/r\",\n"
+                                                 "]\n"
+                                                 "shutdown-grace = 2.5\n"
+                                                 "max-queued-tokens = 1_000_000\n")});
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_EQ(line->config.models.folders[0].folder, "/with # and = and \"quotes\"");
+  EXPECT_EQ(line->config.shutdown.grace(), absl::Seconds(2.5));
+  EXPECT_EQ(line->config.limits.max_queued_tokens, 1000000);
+}
+
+TEST(ConfigTest, CheckConfigIsNoPartOfTheConfiguration) {
+  EXPECT_FALSE(ParseWithModels({})->check_only);
+  const auto line = ParseWithModels({"--check-config"});
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_TRUE(line->check_only);
+  EXPECT_THAT(line->effective, Not(HasSubstr("check-config")));
 }
 
 TEST(ConfigTest, HelpTeachesAndVersionTells) {

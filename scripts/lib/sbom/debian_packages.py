@@ -9,7 +9,7 @@ from component import Component
 from licences import spdx
 
 # Headers that are compiled in: no library tells of them.
-HEADER_PACKAGES = ["nlohmann-json3-dev", "libcli11-dev"]
+HEADER_PACKAGES = ["nlohmann-json3-dev", "libcli11-dev", "libtomlplusplus-dev"]
 # Packages whose copyright file is plain text, read by a person.
 PLAIN_TEXT_LICENCES = {
     "libc-ares2": "MIT",
