@@ -27,6 +27,7 @@ SPELLINGS = {
     "BSD-3-google": "BSD-3-Clause",
     "BSD-variant": "bzip2-1.0.6",  # libbz2's own
     "Expat": "MIT",
+    "Expat with embedded exception": "MIT",  # libfmt: the exception asks for less
     "GPL-2": "GPL-2.0-only",
     "GPL-2+": "GPL-2.0-or-later",
     "GPL-3+": "GPL-3.0-or-later",
