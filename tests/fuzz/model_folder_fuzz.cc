@@ -20,7 +20,7 @@ void ReadConfig(std::string_view text) {
   const auto config = ParseHfConfig(*json, "config.json");
   CheckIsRefusal(config.status());
   if (!config.ok()) return;
-  FUZZ_CHECK(config->num_layers > 0 && config->hidden_size > 0 && config->vocab_size > 0, "a model without size");
+  FUZZ_CHECK(!config->layers.empty() && config->hidden_size > 0 && config->vocab_size > 0, "a model without size");
 }
 
 void ReadShards(const InputFolder& folder, std::string_view index, std::string_view shard) {

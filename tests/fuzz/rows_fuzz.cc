@@ -9,6 +9,7 @@
 #include "client/cli/pair_rows.h"
 #include "client/cli/result_json.h"
 #include "google/protobuf/stubs/logging.h"
+#include "nlohmann/json.hpp"
 #include "tests/fuzz/fuzz_input.h"
 
 namespace prefscore::fuzz {
