@@ -12,7 +12,9 @@
 #include "server/cache/log_prob_cache.h"
 #include "server/config/config.h"
 #include "server/metrics/exposer.h"
+#include "server/metrics/gpu_metrics.h"
 #include "server/metrics/metrics.h"
+#include "server/metrics/process_metrics.h"
 #include "server/metrics/scorer_metrics.h"
 #include "server/models/load_model.h"
 #include "server/rpc/lifecycle.h"
@@ -74,8 +76,7 @@ absl::StatusOr<HostedModel> Load(const ModelFolder& folder, const ServerConfig& 
   return model;
 }
 
-absl::StatusOr<ModelRegistry> LoadAll(const ServerConfig& config) {
-  const std::string device = ResolveDevice(config.device.device);
+absl::StatusOr<ModelRegistry> LoadAll(const ServerConfig& config, const std::string& device) {
   std::vector<HostedModel> models;
   for (const ModelFolder& folder : config.models.folders) {
     auto model = Load(folder, config, device);
@@ -109,8 +110,11 @@ std::unique_ptr<LogProbCache> OpenCache(const ServerConfig& config, Metrics& met
 }
 
 absl::Status Run(const ServerConfig& config) {
-  ASSIGN_OR_RETURN(const ModelRegistry registry, LoadAll(config));
-  Metrics metrics({std::begin(kMethodNames), std::end(kMethodNames)}, LabelsOf(registry));
+  const std::string device = ResolveDevice(config.device.device);
+  ASSIGN_OR_RETURN(const ModelRegistry registry, LoadAll(config, device));
+  Metrics metrics({std::begin(kMethodNames), std::end(kMethodNames)},
+                  {std::begin(kServiceNames), std::end(kServiceNames)}, LabelsOf(registry));
+  metrics.SetQueueLimit(config.limits.max_queued_tokens);
   const std::unique_ptr<LogProbCache> cache = OpenCache(config, metrics);
   ScorerOptions scorer_options;
   scorer_options.cache = cache.get();
@@ -119,7 +123,9 @@ absl::Status Run(const ServerConfig& config) {
 
   std::unique_ptr<MetricsExposer> exposer;
   if (!config.listen.metrics.empty()) {
-    ASSIGN_OR_RETURN(exposer, MetricsExposer::Start(config.listen.metrics, metrics.registry()));
+    ASSIGN_OR_RETURN(exposer, MetricsExposer::Start(config.listen.metrics,
+                                                    {metrics.registry(), std::make_shared<ProcessMetrics>(),
+                                                     std::make_shared<GpuMetrics>(device)}));
   }
   ASSIGN_OR_RETURN(const auto server, Server::Start(config.listen.grpc, {&registry, &scorer, &metrics, config.limits}));
   TerminationSignal signal;

@@ -8,14 +8,11 @@
 namespace prefscore {
 namespace {
 
-constexpr double kBulkShare = 0.5;           // of the limits
 constexpr double kStreamShare = 0.5;         // of what the class may hold
 constexpr double kPacePessimism = 1.1;       // the pace is a prediction, and who comes too early is refused again
 constexpr absl::Duration kUnknownPaceDelay = absl::Seconds(1);
 constexpr absl::Duration kMinDelay = absl::Milliseconds(50);
 constexpr absl::Duration kMaxDelay = absl::Minutes(10);
-
-double ShareOf(Priority priority) { return priority == Priority::kBulk ? kBulkShare : 1; }
 
 }  // namespace
 
@@ -34,7 +31,7 @@ Admission::Claims Admission::HeldBy(Priority priority) const {
 }
 
 bool Admission::HasRoom(Priority priority) const {
-  const double share = kStreamShare * ShareOf(priority);
+  const double share = kStreamShare * ShareOfLimits(priority);
   const QueueLoad held = this->held(priority);
   return static_cast<double>(held.num_tokens) < share * static_cast<double>(limits_.max_queued_tokens) &&
          static_cast<double>(held.num_bytes) < share * static_cast<double>(limits_.max_queued_bytes);
@@ -91,7 +88,7 @@ std::optional<Refusal> Admission::Check(Priority priority, const Claims& claims,
   const auto& [own, all] = claims;
   if (own.num_tokens == 0) return std::nullopt;
   const auto exceeds = [&](std::int64_t own, std::int64_t all, std::int64_t need, std::int64_t limit) {
-    return static_cast<double>(own + need) > ShareOf(priority) * static_cast<double>(limit) || all + need > limit;
+    return static_cast<double>(own + need) > ShareOfLimits(priority) * static_cast<double>(limit) || all + need > limit;
   };
   const bool has_many_tokens = exceeds(own.num_tokens, all.num_tokens, need.num_tokens, limits_.max_queued_tokens);
   const bool has_many_bytes = exceeds(own.num_bytes, all.num_bytes, need.num_bytes, limits_.max_queued_bytes);
@@ -119,7 +116,7 @@ absl::Duration Admission::RetryDelay(Priority priority, const Claims& claims, co
   const auto& [own, all] = claims;
   // The larger excess of the class over its share, and of all over the limit.
   const auto excess = [&](double own, double all, double expected, double need, double limit) {
-    const double class_limit = ShareOf(priority) * limit;
+    const double class_limit = ShareOfLimits(priority) * limit;
     return std::max(own + expected + std::min(need, class_limit) - class_limit,
                     all + expected + std::min(need, limit) - limit);
   };

@@ -20,6 +20,9 @@
 
 namespace prefscore {
 
+// What a class may hold of each limit.
+constexpr double ShareOfLimits(Priority priority) { return priority == Priority::kBulk ? 0.5 : 1; }
+
 struct AdmissionLimits {
   std::int64_t max_queued_tokens = 1 << 20;
   std::int64_t max_queued_bytes = std::int64_t{256} << 20;

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 
-#include "absl/time/clock.h"
 #include "server/config/config.h"
 
 namespace prefscore {
@@ -26,6 +25,8 @@ const Buckets kByteBuckets = {1 << 20, 4 << 20, 16 << 20, 64 << 20, 256 << 20, 1
 const Buckets kTokenBuckets = {16, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 65536};
 // Margins have a sign, so the histogram's _sum may fall: read its buckets, never rate(_sum).
 const Buckets kModelMarginBuckets = {-200, -100, -50, -20, -10, -5, -2, -1, 0, 1, 2, 5, 10, 20, 50, 100, 200};
+// None at 0, where a policy that is its reference has all its pairs.
+const Buckets kLogRatioBuckets = {-200, -100, -50, -20, -10, -5, -2, -1, -0.1, 0.1, 1, 2, 5, 10, 20, 50, 100, 200};
 const Buckets kMarginBuckets = {-20, -10, -5, -2, -1, -0.5, -0.2, -0.1, 0, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20};
 
 constexpr const char* kCostTerms[] = {"token", "attended_position", "head_row", "forward"};
@@ -70,7 +71,8 @@ int Clamped(int code) { return std::clamp(code, 0, kNumCodes - 1); }
 
 }  // namespace
 
-Metrics::Metrics(const std::vector<std::string>& methods, const std::vector<ModelLabels>& models)
+Metrics::Metrics(const std::vector<std::string>& methods, const std::vector<std::string>& services,
+                 const std::vector<ModelLabels>& models)
     : registry_(std::make_shared<prometheus::Registry>()) {
   prometheus::Registry& registry = *registry_;
 
@@ -81,11 +83,15 @@ Metrics::Metrics(const std::vector<std::string>& methods, const std::vector<Mode
     methods_[method] = {.requests = ByCode(requests, {{"method", method}}),
                         .duration = &durations.Add({{"method", method}}, kDurationBuckets)};
   }
+  auto& serving = GaugeFamily(registry, "prefscore_serving", "1 where health says SERVING of the service, else 0");
+  for (const std::string& service : services) serving_[service] = &serving.Add({{"service", service}});
   streams_in_flight_ = &GaugeFamily(registry, "prefscore_streams_in_flight", "Open streams, of pairs to score and of pairs to analyse").Add({});
 
   auto& queued_groups =
       GaugeFamily(registry, "prefscore_queued_pairs", "Pairs and prompts that wait to be scored, by class");
   auto& queued_tokens = GaugeFamily(registry, "prefscore_queued_tokens", "Tokens that wait to be scored, by class");
+  auto& queue_limits = GaugeFamily(registry, "prefscore_queue_limit_tokens",
+                                   "Tokens from which on a class is refused: of what waits and what is being prepared");
   auto& queue_delays = HistogramFamily(registry, "prefscore_queue_delay_seconds",
                                        "From the queueing of a pair or prompt to its batch, by class");
   auto& refusals = CounterFamily(registry, "prefscore_refusals_total",
@@ -99,6 +105,7 @@ Metrics::Metrics(const std::vector<std::string>& methods, const std::vector<Mode
     ClassMetrics& metrics = classes_.emplace_back(
         ClassMetrics{.queued_groups = &queued_groups.Add(labels),
                      .queued_tokens = &queued_tokens.Add(labels),
+                     .queue_limit_tokens = &queue_limits.Add(labels),
                      .queue_delay = &queue_delays.Add(labels, kDurationBuckets),
                      .refusals = {},
                      .predicted_seconds = &predicted.Add(labels),
@@ -157,11 +164,18 @@ Metrics::Metrics(const std::vector<std::string>& methods, const std::vector<Mode
                                          "signed, so only the buckets are meaningful over time");
   auto& reference_margins = HistogramFamily(registry, "prefscore_reference_margin_nats",
                                             "The same under a reference, by model");
+  auto& chosen_logratios = HistogramFamily(registry, "prefscore_chosen_logratio_nats",
+                                           "Log-prob of chosen under a policy less that under the reference, by policy; "
+                                           "signed, so only the buckets are meaningful over time");
+  auto& rejected_logratios =
+      HistogramFamily(registry, "prefscore_rejected_logratio_nats", "The same of rejected, by policy");
   auto& cells = CounterFamily(registry, "prefscore_learning_cell_pairs_total",
                               "Pairs by how policy and reference rank them: right where their margin is > 0");
   for (const ModelLabels& policy : models) {
     policy_margin_[policy.name] = &policy_margins.Add({{"model", policy.name}}, kModelMarginBuckets);
     reference_margin_[policy.name] = &reference_margins.Add({{"model", policy.name}}, kModelMarginBuckets);
+    chosen_logratio_[policy.name] = &chosen_logratios.Add({{"model", policy.name}}, kLogRatioBuckets);
+    rejected_logratio_[policy.name] = &rejected_logratios.Add({{"model", policy.name}}, kLogRatioBuckets);
     for (const ModelLabels& reference : models) {
       auto& counters = learning_cells_[{policy.name, reference.name}];
       for (const char* policy_ranking : kRankings) {
@@ -178,13 +192,10 @@ Metrics::Metrics(const std::vector<std::string>& methods, const std::vector<Mode
   GaugeFamily(registry, "prefscore_build_info", "Always 1; the labels tell the version")
       .Add({{"version", kVersion}})
       .Set(1);
-  GaugeFamily(registry, "prefscore_start_time_seconds", "When the server started, seconds since the epoch")
-      .Add({})
-      .Set(absl::ToDoubleSeconds(absl::Now() - absl::UnixEpoch()));
   auto& model_info = GaugeFamily(registry, "prefscore_model_info", "Always 1; the labels identify a hosted model");
   for (const ModelLabels& model : models) {
     model_info
-        .Add({{"name", model.name},
+        .Add({{"model", model.name},
               {"role", model.role},
               {"digest", model.digest},
               {"dtype", model.dtype},
@@ -197,6 +208,13 @@ void Metrics::OnRequest(const std::string& method, int code, absl::Duration dura
   const MethodMetrics& metrics = methods_.at(method);
   metrics.requests[Clamped(code)]->Increment();
   metrics.duration->Observe(absl::ToDoubleSeconds(duration));
+}
+
+void Metrics::SetQueueLimit(std::int64_t max_queued_tokens) {
+  for (const Priority priority : kPriorities) {
+    classes_[static_cast<std::size_t>(priority)].queue_limit_tokens->Set(ShareOfLimits(priority) *
+                                                                         static_cast<double>(max_queued_tokens));
+  }
 }
 
 void Metrics::OnQueueChanged(Priority priority, std::int64_t queued_groups, std::int64_t queued_tokens) {
@@ -245,9 +263,13 @@ void Metrics::OnPairScored(const ScoredPair& pair) {
   if (pair.reward_margin > 0) pairs_accurate_->Increment();
   reward_margin_->Observe(pair.reward_margin);
   policy_margin_.at(pair.policy)->Observe(pair.policy_margin);
-  if (!pair.reference_margin.has_value() || pair.reference.empty()) return;
-  reference_margin_.at(pair.reference)->Observe(*pair.reference_margin);
-  learning_cells_.at({pair.policy, pair.reference})[LearningCellIndex(pair.policy_margin, *pair.reference_margin)]
+  if (!pair.against_reference.has_value()) return;
+  chosen_logratio_.at(pair.policy)->Observe(pair.against_reference->chosen_logratio);
+  rejected_logratio_.at(pair.policy)->Observe(pair.against_reference->rejected_logratio);
+  const double reference_margin = pair.against_reference->margin;
+  if (pair.reference.empty()) return;
+  reference_margin_.at(pair.reference)->Observe(reference_margin);
+  learning_cells_.at({pair.policy, pair.reference})[LearningCellIndex(pair.policy_margin, reference_margin)]
       ->Increment();
 }
 

@@ -38,15 +38,26 @@ struct ScoredPair {
   std::string policy;                      // name of the model
   std::string reference;                   // likewise; empty where none was asked
   double policy_margin;                    // h, nats
-  std::optional<double> reference_margin;  // h0, nats
   double reward_margin;                    // of the request's first objective
+  struct AgainstReference {
+    double margin;             // h0, nats
+    double chosen_logratio;    // log policy(y+)/reference(y+), nats
+    double rejected_logratio;  // likewise of y-
+  };
+  std::optional<AgainstReference> against_reference;  // nothing where the reference was not computed or given
 };
 
 // Thread-safe.
 class Metrics {
  public:
-  // `methods`: names of all rpcs, as they will be passed to OnRequest.
-  Metrics(const std::vector<std::string>& methods, const std::vector<ModelLabels>& models);
+  // `methods`: names of all rpcs, as they will be passed to OnRequest. `services`: likewise of SetServing.
+  Metrics(const std::vector<std::string>& methods, const std::vector<std::string>& services,
+          const std::vector<ModelLabels>& models);
+
+  // What health says of a service.
+  void SetServing(const std::string& service, bool is_serving) { serving_.at(service)->Set(is_serving ? 1 : 0); }
+  // Once, at start.
+  void SetQueueLimit(std::int64_t max_queued_tokens);
 
   // `code`: a gRPC code, 0 to 16.
   void OnRequest(const std::string& method, int code, absl::Duration duration);
@@ -82,10 +93,12 @@ class Metrics {
 
   const std::shared_ptr<prometheus::Registry> registry_;
   std::map<std::string, MethodMetrics> methods_;
+  std::map<std::string, prometheus::Gauge*> serving_;  // by service
   prometheus::Gauge* streams_in_flight_;
   struct ClassMetrics {
     prometheus::Gauge* queued_groups;
     prometheus::Gauge* queued_tokens;
+    prometheus::Gauge* queue_limit_tokens;
     prometheus::Histogram* queue_delay;
     std::vector<prometheus::Counter*> refusals;  // [RefusalReason]
     prometheus::Counter* predicted_seconds;
@@ -109,6 +122,8 @@ class Metrics {
   prometheus::Histogram* reward_margin_;
   std::map<std::string, prometheus::Histogram*> policy_margin_;     // by model
   std::map<std::string, prometheus::Histogram*> reference_margin_;  // by model
+  std::map<std::string, prometheus::Histogram*> chosen_logratio_;   // by model, the policy
+  std::map<std::string, prometheus::Histogram*> rejected_logratio_;  // likewise
   // [policy model, reference model][cell], see LearningCellIndex
   std::map<std::pair<std::string, std::string>, std::vector<prometheus::Counter*>> learning_cells_;
 };

@@ -91,6 +91,11 @@ DeviceChoice ChooseDevice() {
   return {.device = "cpu", .why_no_gpu = std::string(device.status().message())};
 }
 
+std::optional<DeviceMemory> MemoryOfDevice(const std::string& device) {
+  const std::optional<int> index = CudaIndexOf(device);
+  return index.has_value() ? MemoryOfCudaDevice(*index) : std::nullopt;
+}
+
 absl::StatusOr<std::shared_ptr<const CausalLm>> LoadModel(const std::filesystem::path& folder,
                                                           const LoadModelOptions& options) {
   static auto* const live_models = new LiveModels;

@@ -4,10 +4,12 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "server/models/causal_lm.h"
+#include "server/models/device/device_memory.h"
 
 namespace prefscore {
 
@@ -24,6 +26,9 @@ struct DeviceChoice {
   std::string why_no_gpu;  // empty: there is one
 };
 DeviceChoice ChooseDevice();
+
+// The memory of a device that models were loaded onto; nothing for what has none of its own, as the CPU.
+std::optional<DeviceMemory> MemoryOfDevice(const std::string& device);
 
 // Loads config.json and model.safetensors (or shards with an index). Every fault of the folder is an error whose
 // message names the file and the field or tensor: NOT_FOUND (missing file), INVALID_ARGUMENT (malformed or

@@ -8,6 +8,7 @@
 #include "absl/strings/strip.h"
 #include "server/messages/pair_messages.h"
 #include "server/report_html/report_html.h"
+#include "server/rpc/counted_code.h"
 #include "server/rpc/outcome_status.h"
 #include "server/rpc/resolve_options.h"
 #include "server/rpc/status_map.h"
@@ -63,7 +64,9 @@ void AnalysisStream::OnCancel() {
 
 void AnalysisStream::OnDone() {
   const grpc::StatusCode code = rpc_->IsCancelled() ? grpc::CANCELLED : final_code_;
-  context_.metrics->OnRequest("AnalyzePairs", code, absl::Now() - start_);
+  const absl::Time end = absl::Now();
+  context_.metrics->OnRequest("AnalyzePairs", CountedCode(code, start_, absl::FromChrono(rpc_->deadline()), end),
+                              end - start_);
   context_.metrics->OnStreamClosed();
   streams_.Remove(shared_from_this());
 }

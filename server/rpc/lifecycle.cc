@@ -56,15 +56,19 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const std::string& listen,
     return absl::UnavailableError(
         absl::StrCat("cannot listen on ", listen, ": the port is in use or the address is not this machine's"));
   }
-  grpc::HealthCheckServiceInterface* const health = server->server_->GetHealthCheckService();
-  health->SetServingStatus(v1::ModelService::service_full_name(), true);
-  context.scorer->device_health().Watch([health](bool is_healthy) {
-    for (const char* service :
-         {"", v1::ScoringService::service_full_name(), v1::DiagnosticsService::service_full_name()}) {
-      health->SetServingStatus(service, is_healthy);
+  server->SetServing(v1::ModelService::service_full_name(), true);
+  context.scorer->device_health().Watch([server = server.get()](bool is_healthy) {
+    server->server_->GetHealthCheckService()->SetServingStatus("", is_healthy);
+    for (const char* service : {v1::ScoringService::service_full_name(), v1::DiagnosticsService::service_full_name()}) {
+      server->SetServing(service, is_healthy);
     }
   });
   return server;
+}
+
+void Server::SetServing(const std::string& service, bool is_serving) {
+  server_->GetHealthCheckService()->SetServingStatus(service, is_serving);
+  context_.metrics->SetServing(service, is_serving);
 }
 
 Server::~Server() {
@@ -75,6 +79,7 @@ bool Server::Drain(absl::Duration grace) {
   const absl::Time deadline = absl::Now() + grace;
   context_.scorer->device_health().Watch(nullptr);
   server_->GetHealthCheckService()->SetServingStatus(false);  // of all services
+  for (const char* service : kServiceNames) context_.metrics->SetServing(service, false);
   scoring_service_.DrainStreams();
   diagnostics_service_.DrainStreams();
   const bool is_done = context_.scorer->Drain(grace);

@@ -32,6 +32,8 @@ class Server {
 
  private:
   explicit Server(const ServiceContext& context);
+  // In health and metrics.
+  void SetServing(const std::string& service, bool is_serving);
 
   const ServiceContext context_;
   ScoringService scoring_service_;

@@ -30,13 +30,17 @@ inline void FailPrompt(const absl::Status& status, Metrics& metrics, v1::PromptR
 inline void CountScored(const PairOutcome& outcome, const PairOptions& options, Metrics& metrics) {
   const PairMargins margins = ComputeMargins(outcome.inputs.logps);
   const ObjectiveValue& first = outcome.objectives.front();
-  metrics.OnPairScored({.policy = options.policy->name,
-                        .reference = options.reference != nullptr ? options.reference->name : "",
-                        .policy_margin = margins.policy_margin,
-                        .reference_margin = std::isnan(margins.reference_margin)
-                                                ? std::nullopt
-                                                : std::optional<double>(margins.reference_margin),
-                        .reward_margin = first.chosen_reward - first.rejected_reward});
+  ScoredPair pair = {.policy = options.policy->name,
+                     .reference = options.reference != nullptr ? options.reference->name : "",
+                     .policy_margin = margins.policy_margin,
+                     .reward_margin = first.chosen_reward - first.rejected_reward,
+                     .against_reference = std::nullopt};
+  if (!std::isnan(margins.reference_margin)) {
+    pair.against_reference = {.margin = margins.reference_margin,
+                              .chosen_logratio = margins.chosen_logratio,
+                              .rejected_logratio = margins.rejected_logratio};
+  }
+  metrics.OnPairScored(pair);
 }
 
 inline void AnswerPair(const PairOutcome& outcome, const PairOptions& options, const PairOrigin& origin,

@@ -6,6 +6,7 @@
 
 #include "server/messages/objective_messages.h"
 #include "server/messages/pair_messages.h"
+#include "server/rpc/counted_code.h"
 #include "server/rpc/group_from_proto.h"
 #include "server/rpc/outcome_status.h"
 #include "server/rpc/resolve_options.h"
@@ -61,7 +62,9 @@ void PairStream::OnCancel() {
 void PairStream::OnDone() {
   // Only now it is certain whether the end reached the client.
   const grpc::StatusCode code = rpc_->IsCancelled() ? grpc::CANCELLED : final_code_;
-  context_.metrics->OnRequest("StreamScorePairs", code, absl::Now() - start_);
+  const absl::Time end = absl::Now();
+  context_.metrics->OnRequest("StreamScorePairs", CountedCode(code, start_, absl::FromChrono(rpc_->deadline()), end),
+                              end - start_);
   context_.metrics->OnStreamClosed();
   streams_.Remove(shared_from_this());
 }

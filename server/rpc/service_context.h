@@ -28,4 +28,8 @@ inline constexpr const char* kMethodNames[] = {"ScorePairs",     "StreamScorePai
                                                "EvaluateObjectives", "ListObjectives", "AnalyzePairs",
                                                "ListModels",     "GetModel"};
 
+// Names of all services, likewise; in health, too.
+inline constexpr const char* kServiceNames[] = {"prefscore.v1.ScoringService", "prefscore.v1.DiagnosticsService",
+                                                "prefscore.v1.ModelService"};
+
 }  // namespace prefscore

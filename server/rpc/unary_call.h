@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "server/rpc/counted_code.h"
 #include "server/rpc/parse_request.h"
 #include "server/rpc/service_context.h"
 #include "server/rpc/status_map.h"
@@ -55,7 +56,9 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   void Finish(const absl::Status& status) {
     if (status.ok()) *response_buffer_ = Serialize(response_);
     const grpc::Status grpc_status = ToGrpcStatus(status);
-    context_.metrics->OnRequest(method_, grpc_status.error_code(), absl::Now() - start_);
+    const absl::Time end = absl::Now();
+    const auto code = CountedCode(grpc_status.error_code(), start_, absl::FromChrono(rpc_->deadline()), end);
+    context_.metrics->OnRequest(method_, code, end - start_);
     grpc::ServerUnaryReactor::Finish(grpc_status);
   }
 

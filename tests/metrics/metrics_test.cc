@@ -17,16 +17,17 @@
 #include "absl/strings/str_cat.h"
 #include "prometheus/text_serializer.h"
 #include "server/metrics/exposer.h"
+#include "server/metrics/gpu_metrics.h"
+#include "server/metrics/process_metrics.h"
 
 namespace prefscore {
 namespace {
 
 using ::testing::HasSubstr;
-using ::testing::Not;
 
 std::unique_ptr<Metrics> MakeMetrics() {
   return std::make_unique<Metrics>(
-      std::vector<std::string>{"ScorePairs", "GetModel"},
+      std::vector<std::string>{"ScorePairs", "GetModel"}, std::vector<std::string>{"Scoring", "Models"},
       std::vector<ModelLabels>{{"policy", "policy", "d1", "float32", "mode-1"},
                                {"other", "", "d2", "bfloat16", "mode-2"}});
 }
@@ -72,8 +73,9 @@ TEST(MetricsTest, SeriesAreThereBeforeTheirFirstEvent) {
         "prefscore_pairs_failed_total{code=\"OUT_OF_RANGE\"} 0", "prefscore_non_finite_results_total 0",
         "prefscore_reward_margin_count 0", "prefscore_build_info{version=",
         "prefscore_model_info{digest=\"d1\",dtype=\"float32\","
-        "name=\"policy\",numerics_mode=\"mode-1\",role=\"policy\"} 1",
-        "prefscore_start_time_seconds "}) {
+        "model=\"policy\",numerics_mode=\"mode-1\",role=\"policy\"} 1",
+        "prefscore_serving{service=\"Scoring\"} 0", "prefscore_queue_limit_tokens{priority=\"bulk\"} 0",
+        "prefscore_chosen_logratio_nats_count{model=\"other\"} 0"}) {
     EXPECT_THAT(text, HasSubstr(line));
   }
 }
@@ -111,6 +113,8 @@ TEST(MetricsTest, EventsMoveTheirSeriesAndNoOther) {
   metrics->OnStreamOpened();
   metrics->OnStreamOpened();
   metrics->OnStreamClosed();
+  metrics->SetServing("Scoring", true);
+  metrics->SetQueueLimit(1000);
   metrics->OnQueueChanged(Priority::kBulk, 2, 70);
   metrics->OnQueueDelay(Priority::kInteractive, absl::Seconds(2));
   metrics->OnBatch({.priority = Priority::kBulk,
@@ -123,9 +127,11 @@ TEST(MetricsTest, EventsMoveTheirSeriesAndNoOther) {
   metrics->OnCostFitted("policy", {.seconds_per_token = 0.001, .seconds_per_forward = 0.5});
   metrics->OnForward("policy", absl::Milliseconds(1500));
   metrics->OnTokens(100, 40);
-  metrics->OnPairScored({"policy", "other", 3.0, -4.0, 0.7});
-  metrics->OnPairScored({"policy", "other", 3.0, -4.0, -0.7});
-  metrics->OnPairScored({"policy", "", 0.5, std::nullopt, 0});
+  const ScoredPair::AgainstReference displaced = {.margin = -4.0, .chosen_logratio = -3.0, .rejected_logratio = -10.0};
+  metrics->OnPairScored({"policy", "other", 3.0, 0.7, displaced});
+  metrics->OnPairScored({"policy", "other", 3.0, -0.7, displaced});
+  metrics->OnPairScored({"policy", "", 0.5, 0, std::nullopt});
+  metrics->OnPairScored({"other", "", 0.5, 0, ScoredPair::AgainstReference{0.5, 0, 0}});  // the reference's were given
   metrics->OnPairFailed(11);
   metrics->OnPairFailed(3);
   metrics->OnPromptScored();
@@ -136,7 +142,9 @@ TEST(MetricsTest, EventsMoveTheirSeriesAndNoOther) {
         "prefscore_requests_total{code=\"OK\",method=\"ScorePairs\"} 0",
         "prefscore_request_duration_seconds_bucket{method=\"ScorePairs\",le=\"0.025\"} 0",
         "prefscore_request_duration_seconds_bucket{method=\"ScorePairs\",le=\"0.05\"} 1",
-        "prefscore_streams_in_flight 1",
+        "prefscore_streams_in_flight 1", "prefscore_serving{service=\"Scoring\"} 1",
+        "prefscore_serving{service=\"Models\"} 0", "prefscore_queue_limit_tokens{priority=\"interactive\"} 1000",
+        "prefscore_queue_limit_tokens{priority=\"bulk\"} 500",
         "prefscore_queued_pairs{priority=\"bulk\"} 2", "prefscore_queued_tokens{priority=\"bulk\"} 70",
         "prefscore_queued_pairs{priority=\"interactive\"} 0",
         "prefscore_queue_delay_seconds_sum{priority=\"interactive\"} 2",
@@ -150,12 +158,18 @@ TEST(MetricsTest, EventsMoveTheirSeriesAndNoOther) {
         "prefscore_cost_seconds{model=\"policy\",per=\"forward\"} 0.5",
         "prefscore_batch_tokens_bucket{le=\"128\"} 1", "prefscore_forward_duration_seconds_sum{model=\"policy\"} 1.5",
         "prefscore_forward_duration_seconds_count{model=\"other\"} 0", "prefscore_tokens_total{kind=\"computed\"} 100",
-        "prefscore_tokens_total{kind=\"saved_by_sharing\"} 40", "prefscore_pairs_scored_total 3",
+        "prefscore_tokens_total{kind=\"saved_by_sharing\"} 40", "prefscore_pairs_scored_total 4",
         "prefscore_pairs_accurate_total 1", "prefscore_reward_margin_bucket{le=\"-0.5\"} 1",
-        "prefscore_reward_margin_bucket{le=\"0\"} 2", "prefscore_reward_margin_bucket{le=\"1\"} 3",
+        "prefscore_reward_margin_bucket{le=\"0\"} 3", "prefscore_reward_margin_bucket{le=\"1\"} 4",
         "prefscore_policy_margin_nats_bucket{model=\"policy\",le=\"2\"} 1",
         "prefscore_policy_margin_nats_bucket{model=\"policy\",le=\"5\"} 3",
-        "prefscore_policy_margin_nats_count{model=\"other\"} 0",
+        "prefscore_policy_margin_nats_count{model=\"other\"} 1",
+        "prefscore_chosen_logratio_nats_bucket{model=\"policy\",le=\"-5\"} 0",
+        "prefscore_chosen_logratio_nats_bucket{model=\"policy\",le=\"-2\"} 2",
+        "prefscore_chosen_logratio_nats_count{model=\"policy\"} 2",
+        "prefscore_rejected_logratio_nats_bucket{model=\"policy\",le=\"-10\"} 2",
+        "prefscore_rejected_logratio_nats_bucket{model=\"other\",le=\"-0.1\"} 0",
+        "prefscore_rejected_logratio_nats_bucket{model=\"other\",le=\"0.1\"} 1",
         "prefscore_reference_margin_nats_bucket{model=\"other\",le=\"-5\"} 0",
         "prefscore_reference_margin_nats_bucket{model=\"other\",le=\"-2\"} 2",
         "prefscore_learning_cell_pairs_total{policy=\"policy\",policy_ranking=\"right\",reference=\"other\","
@@ -188,16 +202,22 @@ TEST(MetricsTest, AllNamesHaveThePrefixAndHelp) {
     EXPECT_TRUE(with_help.contains(name)) << name;
     EXPECT_EQ(name.ends_with("_total"), rest == " counter") << name;
   }
-  EXPECT_EQ(num_types, 34);
+  EXPECT_EQ(num_types, 37);
 }
 
 TEST(MetricsExposerTest, ServesWhatPromtoolAccepts) {
   const auto metrics = MakeMetrics();
-  metrics->OnPairScored({"policy", "other", 1, 1, 1.5});
-  const auto exposer = MetricsExposer::Start("127.0.0.1:0", metrics->registry());
+  metrics->OnPairScored({"policy", "other", 1, 1.5, std::nullopt});
+  const auto gpu = std::make_shared<GpuMetrics>("cuda:1", [](const std::string&) {
+    return DeviceMemory{.used_bytes = 3, .total_bytes = 8};
+  });
+  const auto exposer =
+      MetricsExposer::Start("127.0.0.1:0", {metrics->registry(), std::make_shared<ProcessMetrics>(), gpu});
   ASSERT_TRUE(exposer.ok()) << exposer.status();
   const std::string text = Scrape((*exposer)->port());
   EXPECT_THAT(text, HasSubstr("prefscore_pairs_scored_total 1\n"));
+  EXPECT_THAT(text, HasSubstr("\nprocess_open_fds "));
+  EXPECT_THAT(text, HasSubstr("prefscore_gpu_memory_used_bytes{device=\"cuda:1\"} 3\n"));
 
   if (std::system("promtool --version > /dev/null 2>&1") != 0) GTEST_SKIP() << "promtool is not installed";
   const std::string path = ::testing::TempDir() + "prefscore_metrics_test.txt";
@@ -207,15 +227,15 @@ TEST(MetricsExposerTest, ServesWhatPromtoolAccepts) {
   std::ostringstream output;
   output << std::ifstream(output_path).rdbuf();
   EXPECT_EQ(result, 0) << output.str();
-  EXPECT_THAT(output.str(), Not(HasSubstr("prefscore_")));
+  EXPECT_EQ(output.str(), "");
 }
 
 TEST(MetricsExposerTest, APortInUseIsAnError) {
   const auto metrics = MakeMetrics();
-  const auto first = MetricsExposer::Start("127.0.0.1:0", metrics->registry());
+  const auto first = MetricsExposer::Start("127.0.0.1:0", {metrics->registry()});
   ASSERT_TRUE(first.ok()) << first.status();
   const std::string address = absl::StrCat("127.0.0.1:", (*first)->port());
-  const auto second = MetricsExposer::Start(address, metrics->registry());
+  const auto second = MetricsExposer::Start(address, {metrics->registry()});
   EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(second.status().message()), HasSubstr("cannot serve metrics on " + address));
 }

@@ -253,8 +253,8 @@ TEST_F(PairStreamTest, DeadlineEndsAnIdleStream) {
   EXPECT_TRUE(ReadAll(*stream).empty());
   EXPECT_EQ(stream->Finish().error_code(), grpc::DEADLINE_EXCEEDED);
   WaitUntilClosed();
-  EXPECT_EQ(MetricValue("prefscore_requests_total", {{"method", "StreamScorePairs"}, {"code", "CANCELLED"}}), 1)
-      << "a deadline that passes reaches the server as a cancellation";
+  EXPECT_EQ(MetricValue("prefscore_requests_total", {{"method", "StreamScorePairs"}, {"code", "DEADLINE_EXCEEDED"}}), 1)
+      << "it reaches the server as a cancellation, and counts as what the client saw";
 }
 
 TEST_F(PairStreamTest, ManyStreamsThatEndInAllWaysLeaveNothingBehind) {

@@ -188,4 +188,14 @@ absl::StatusOr<std::shared_ptr<Device>> OpenCudaDevice(int index) {
   return device;
 }
 
+std::optional<DeviceMemory> MemoryOfCudaDevice(int index) {
+  std::size_t free_bytes = 0, total_bytes = 0;
+  if (cudaSetDevice(index) != cudaSuccess || cudaMemGetInfo(&free_bytes, &total_bytes) != cudaSuccess) {
+    cudaGetLastError();
+    return std::nullopt;
+  }
+  return DeviceMemory{.used_bytes = static_cast<std::int64_t>(total_bytes - free_bytes),
+                      .total_bytes = static_cast<std::int64_t>(total_bytes)};
+}
+
 }  // namespace prefscore

@@ -10,4 +10,6 @@ absl::StatusOr<std::shared_ptr<Device>> OpenCudaDevice(int index) {
       absl::StrCat("device 'cuda:", index, "': this build has no CUDA; build with scripts/build --cuda"));
 }
 
+std::optional<DeviceMemory> MemoryOfCudaDevice(int) { return std::nullopt; }
+
 }  // namespace prefscore

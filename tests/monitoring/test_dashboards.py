@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The dashboards: each panel explains itself, and each of its queries returns data from a real Prometheus."""
+import itertools
+import os
+import pathlib
+
+import pytest
+import yaml
+from dashboards import GRAFANA, ask, read_dashboards
+from page import write_page
+
+DASHBOARDS = read_dashboards()
+PANELS = [pytest.param(panel, id=f"{name}: {panel['title']}")
+          for name, board in DASHBOARDS.items() for panel in board["panels"]]
+# Panels that show nothing here.
+EMPTY = {"Memory of the GPU": "the server of the tests computes on the CPU"}
+
+
+@pytest.fixture(scope="module")
+def source():
+    (source,) = yaml.safe_load((GRAFANA / "provisioning/datasources/prometheus.yml").read_text())["datasources"]
+    return {"type": source["type"], "uid": source["uid"]}
+
+
+def test_there_are_three_and_they_are_told_apart():
+    assert sorted(board["uid"] for board in DASHBOARDS.values()) == [
+        "prefscore-cache", "prefscore-models", "prefscore-service"]
+    assert all(board["title"] and board["description"] for board in DASHBOARDS.values())
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_panels_have_their_own_place(name):
+    panels = DASHBOARDS[name]["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    assert len({panel["title"] for panel in panels}) == len(panels)
+    places = [panel["gridPos"] for panel in panels]
+    assert all(place["x"] + place["w"] <= 24 for place in places)
+    for one, other in itertools.combinations(places, 2):
+        assert (one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
+                or one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"])
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_variables_select_servers_and_models(name, source):
+    variables = DASHBOARDS[name]["templating"]["list"]
+    text = "".join(target["expr"] for panel in DASHBOARDS[name]["panels"] for target in panel["targets"])
+    assert {"instance"} <= {variable["name"] for variable in variables}
+    for variable in variables:
+        assert f"${variable['name']}" in text, "a variable that nothing uses"
+        assert variable["datasource"] == source and variable["label"]
+
+
+@pytest.mark.parametrize("panel", PANELS)
+def test_a_panel_explains_itself(panel, source):
+    assert panel["title"] and panel["description"].endswith(".")
+    assert panel["fieldConfig"]["defaults"]["unit"]
+    assert panel["datasource"] == source
+    assert panel["targets"] and all(target["legendFormat"] for target in panel["targets"])
+    if panel["type"] == "timeseries":
+        assert panel["options"]["legend"]["showLegend"]
+
+
+@pytest.mark.parametrize("panel", PANELS)
+def test_a_panel_has_data(panel, monitored):
+    for target in panel["targets"]:
+        series = ask(monitored.prometheus, target, monitored.start, monitored.end)
+        assert bool(series) == (panel["title"] not in EMPTY), target["expr"]
+        if panel["type"] == "timeseries":  # else two lines look alike
+            legends = [legend for legend, _ in series]
+            assert len(set(legends)) == len(legends), legends
+
+
+def test_they_are_drawn_on_a_page(monitored, tmp_path):
+    """The page is for eyes: PREFSCORE_MONITORING_PAGE names where to keep it."""
+    path = pathlib.Path(os.environ.get("PREFSCORE_MONITORING_PAGE", tmp_path / "page.html"))
+    write_page(path, DASHBOARDS, monitored.prometheus, monitored.start, monitored.end)
+    text = path.read_text()
+    assert text.count("<figure") == len(PANELS)
+    assert text.count("no data") == len(EMPTY)

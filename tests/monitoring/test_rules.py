@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The alert rules: promtool's verdict, and that each has its tests, its page in the runbook and metrics that exist."""
+import pathlib
+import re
+import shutil
+import subprocess
+
+import pytest
+import yaml
+from metrics_document import REPO, family_of, read_metrics
+
+PROMETHEUS = REPO / "deploy/prometheus"
+CASES = sorted((pathlib.Path(__file__).parent / "rules").glob("*.yml"))
+GROUPS = [group for path in sorted((PROMETHEUS / "rules").glob("*.yml"))
+          for group in yaml.safe_load(path.read_text())["groups"]]
+RULES = [rule for group in GROUPS for rule in group["rules"]]
+ALERTS = {rule["alert"]: rule for rule in RULES if "alert" in rule}
+
+needs_promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+
+
+def promtool(*arguments):
+    finished = subprocess.run(["promtool", *map(str, arguments)], capture_output=True, text=True, timeout=300)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    return finished.stdout
+
+
+@needs_promtool
+def test_promtool_accepts_the_configuration_and_its_rules():
+    output = promtool("check", "config", PROMETHEUS / "prometheus.yml")
+    assert f"{len(list((PROMETHEUS / 'rules').glob('*.yml')))} rule files found" in output
+
+
+@needs_promtool
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_alerts_fire_resolve_and_keep_quiet(path):
+    promtool("test", "rules", path)
+
+
+@pytest.fixture(scope="module")
+def cases():
+    tests = [case for path in CASES for case in yaml.safe_load(path.read_text())["tests"]]
+    return {case["name"]: case["alert_rule_test"] for case in tests}
+
+
+def minutes(time):
+    return sum(int(count) * {"d": 1440, "h": 60, "m": 1}[unit] for count, unit in re.findall(r"(\d+)([dhm])", time))
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_every_alert_has_its_cases(cases, alert):
+    own = [test for test in cases[alert] if test["alertname"] == alert]
+    fired = [minutes(test["eval_time"]) for test in own if test["exp_alerts"]]
+    quiet = [minutes(test["eval_time"]) for test in own if not test["exp_alerts"]]
+    assert fired and quiet and max(quiet) > max(fired), "fires, then resolves"
+    assert all("exp_annotations" in expected for test in own for expected in test["exp_alerts"])
+    near = [test for test in cases[f"{alert} near miss"] if test["alertname"] == alert]
+    assert near and not any(test["exp_alerts"] for test in near)
+
+
+def test_no_case_is_of_an_alert_that_is_gone(cases):
+    assert {name.removesuffix(" near miss") for name in cases} == set(ALERTS)
+
+
+def anchor(heading):
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_every_alert_says_how_bad_it_is_and_what_to_do(alert):
+    rule = ALERTS[alert]
+    assert rule["labels"]["severity"] in ("critical", "warning", "info")
+    annotations = rule["annotations"]
+    assert "{{ $" in annotations["summary"] + annotations["description"], "which one, how much"
+    path, fragment = annotations["runbook_url"].split("#")
+    headings = re.findall(r"^#+ (.*)$", (REPO / path).read_text(), re.MULTILINE)
+    assert fragment in [anchor(heading) for heading in headings]
+    assert fragment == alert.lower()
+
+
+def test_the_runbook_has_no_section_of_an_alert_that_is_gone():
+    headings = re.findall(r"^## (Prefscore\w+)$", (REPO / "deploy/RUNBOOK.md").read_text(), re.MULTILINE)
+    assert sorted(headings) == sorted(ALERTS)
+
+
+def test_rules_name_only_metrics_that_exist():
+    recorded = {rule["record"] for rule in RULES if "record" in rule}
+    documented = set(read_metrics())
+    for rule in RULES:
+        names = set(re.findall(r"\b(?:[a-z_]+:)?(?:prefscore|process)_[a-z_]+(?::\w+)?", rule["expr"]))
+        assert names or rule["expr"].count("up{"), rule["expr"]
+        unknown = {name for name in names if name not in recorded and family_of(name) not in documented}
+        assert not unknown, rule
