@@ -27,12 +27,6 @@ class Outcome:
     log: str = ""
 
 
-def options_of(target: str) -> list[str]:
-    """The options in tests/fuzz/TARGET.options, if there is such a file, and its dictionary."""
-    dictionary = SEEDS.parent / "dictionaries" / f"{target}.dict"
-    return [f"-dict={dictionary}"] if dictionary.exists() else []
-
-
 def run(target: str, build_dir: pathlib.Path, seconds: int) -> Outcome:
     found = build_dir / "fuzz" / "found" / target
     crashes = build_dir / "fuzz" / "crashes" / target
@@ -42,7 +36,6 @@ def run(target: str, build_dir: pathlib.Path, seconds: int) -> Outcome:
     command = [
         str(build_dir / "fuzz" / target), str(found), *seeds, f"-max_total_time={seconds}", "-print_final_stats=1",
         f"-timeout={MAX_INPUT_SECONDS}", f"-rss_limit_mb={MAX_RSS_MB}", f"-artifact_prefix={crashes}/",
-        *options_of(target),
     ]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     return outcome_of(target, done.returncode, done.stdout.decode(errors="replace"))

@@ -27,6 +27,8 @@ if(PREFSCORE_SANITIZER STREQUAL "thread")
   # prefscore_tests() puts it into each test program.
   add_library(prefscore_absl_for_tsan OBJECT ${stand_in}.cc)
   target_include_directories(prefscore_absl_for_tsan PRIVATE ${PROJECT_SOURCE_DIR})
+  # The linker wraps what shared libraries call, too, and so must see the functions; at run time those call the real ones.
+  set_target_properties(prefscore_absl_for_tsan PROPERTIES CXX_VISIBILITY_PRESET default)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${stand_in}.txt)
   file(STRINGS ${stand_in}.txt wrapped_functions)
   foreach(function ${wrapped_functions})

@@ -21,10 +21,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::string_view rest = Text(data, size);
   const std::string source(NextPart(rest));
   const auto chat_template = CompileTemplate(source);
-  CheckIsRefusal(chat_template.status());
+  CheckIsContained(chat_template.status());
   if (!chat_template.ok()) return 0;
   const auto text = RenderTemplate(**chat_template, rest.empty() ? kVariables : std::string(rest), &Refuse, nullptr);
-  if (text.status().code() != absl::StatusCode::kResourceExhausted) CheckIsRefusal(text.status());
+  CheckIsContained(text.status());
   return 0;
 }
 

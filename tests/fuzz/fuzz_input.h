@@ -49,6 +49,12 @@ inline void CheckIsRefusal(const absl::Status& status) {
   FUZZ_CHECK(status.ok() || !status.message().empty(), "an error without a message");
 }
 
+// As CheckIsRefusal; also a panic in the Rust crate, which its entry points catch and name, and a limit.
+inline void CheckIsContained(const absl::Status& status) {
+  if (status.code() == absl::StatusCode::kInternal || status.code() == absl::StatusCode::kResourceExhausted) return;
+  CheckIsRefusal(status);
+}
+
 // A folder of this process, in memory where the system has such a place. Written anew for each input.
 class InputFolder {
  public:

@@ -12,13 +12,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string file(NextPart(rest));
   const std::string text(rest);
   const auto tokenizer = LoadRustTokenizer(file, R"({"add_tokens": [], "split_special_tokens": false, "rebuild": null})");
-  CheckIsRefusal(tokenizer.status());
+  CheckIsContained(tokenizer.status());
   if (!tokenizer.ok()) return 0;
   const auto identity = TokenizerIdentity(**tokenizer);
   FUZZ_CHECK(identity.ok(), identity.status().ToString());
   for (const bool add_special_tokens : {false, true}) {
     const auto ids = EncodeText(**tokenizer, text, add_special_tokens);
-    CheckIsRefusal(ids.status());
+    CheckIsContained(ids.status());
     if (!ids.ok()) continue;
     for (const TokenId id : *ids) {
       FUZZ_CHECK(id < prefscore_tokenizer_vocab_size(tokenizer->get()), "an id outside the vocabulary");

@@ -21,8 +21,9 @@ const FUEL_PER_INPUT_BYTE: u64 = 16;
 /// A sum of 30,000 terms or a list nested as deep recurses in the compiler and in destructors. Only touched pages
 /// count.
 const STACK_BYTES: usize = 512 << 20;
-/// Fuel does not bound comparing or joining lists that hold each other twice. What takes longer is given up: its thread
-/// goes on until it is done or the process ends. Real templates take milliseconds.
+/// Fuel does not bound comparing or joining lists that hold each other twice, nor the memory of a list that the engine
+/// itself turns into text (`~`, `upper` and their like) where it holds the same long text many times. What takes longer
+/// is given up: its thread goes on until it is done or the process ends. Real templates take milliseconds.
 const DEADLINE: Duration = Duration::from_secs(10);
 const MAX_MESSAGE_CHARS: usize = 400;
 const MAX_FORMAT_DIGITS: usize = 4;

@@ -84,7 +84,7 @@ fn leaf_repr(value: &Value) -> String {
 pub fn python_text(state: &State, value: &Value) -> Result<Option<String>, Error> {
     match value.kind() {
         ValueKind::Number if !value.is_integer() => Ok(Some(leaf_repr(value))),
-        ValueKind::Seq | ValueKind::Map => {
+        ValueKind::Seq | ValueKind::Iterable | ValueKind::Map => {
             let mut out = String::new();
             write_repr(state, value, &mut out, 0)?;
             Ok(Some(out))
@@ -102,7 +102,8 @@ fn write_repr(state: &State, value: &Value, out: &mut String, depth: usize) -> R
         ValueKind::Map => ("{", "}"),
         ValueKind::Seq if value.is_tuple() && value.len() == Some(1) => ("(", ",)"),
         ValueKind::Seq if value.is_tuple() => ("(", ")"),
-        ValueKind::Seq => ("[", "]"),
+        // A list times a number, which the engine repeats as it goes.
+        ValueKind::Seq | ValueKind::Iterable => ("[", "]"),
         _ => {
             charge(state, value.as_str().map_or(0, str::len))?;
             out.push_str(&leaf_repr(value));
