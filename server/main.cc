@@ -16,11 +16,14 @@
 #include "server/metrics/metrics.h"
 #include "server/metrics/process_metrics.h"
 #include "server/metrics/scorer_metrics.h"
+#include "server/metrics/tls_metrics.h"
 #include "server/models/load_model.h"
 #include "server/rpc/lifecycle.h"
 #include "server/rpc/service_context.h"
 #include "server/scoring/calibration.h"
 #include "server/scoring/scorer.h"
+#include "server/tls/certificate_files.h"
+#include "server/util/host_port.h"
 #include "server/util/status_macros.h"
 
 namespace prefscore {
@@ -50,9 +53,17 @@ absl::Status OfModel(const ModelFolder& model, const absl::Status& status) {
                                                   std::string(status.message())));
 }
 
+// Null where all listeners serve plain text.
+absl::StatusOr<std::shared_ptr<CertificateFiles>> OpenCertificateFiles(const TransportOptions& options) {
+  if (options.tls.certificate.empty()) return nullptr;
+  return CertificateFiles::Open(options.tls, {.warn = [](const std::string& text) {
+                                  std::cout << absl::StrCat("WARNING: ", text, "\n") << std::flush;
+                                }});
+}
+
 // What would keep the server from starting, as far as it shows without reading weights; all of it, a line each.
-absl::Status CheckFolders(const ServerConfig& config) {
-  std::string faults;
+absl::Status CheckFiles(const ServerConfig& config) {
+  std::string faults(OpenCertificateFiles(config.transport).status().message());
   for (const ModelFolder& model : config.models.folders) {
     for (const absl::Status& status : {CheckModelFolder(model.folder), LoadTokenizer(model, config.limits).status()}) {
       if (!status.ok()) {
@@ -110,6 +121,7 @@ std::unique_ptr<LogProbCache> OpenCache(const ServerConfig& config, Metrics& met
 }
 
 absl::Status Run(const ServerConfig& config) {
+  ASSIGN_OR_RETURN(const std::shared_ptr<CertificateFiles> certificate_files, OpenCertificateFiles(config.transport));
   const std::string device = ResolveDevice(config.device.device);
   ASSIGN_OR_RETURN(const ModelRegistry registry, LoadAll(config, device));
   Metrics metrics({std::begin(kMethodNames), std::end(kMethodNames)},
@@ -123,16 +135,22 @@ absl::Status Run(const ServerConfig& config) {
 
   std::unique_ptr<MetricsExposer> exposer;
   if (!config.listen.metrics.empty()) {
-    ASSIGN_OR_RETURN(exposer, MetricsExposer::Start(config.listen.metrics,
-                                                    {metrics.registry(), std::make_shared<ProcessMetrics>(),
-                                                     std::make_shared<GpuMetrics>(device)}));
+    MetricsExposer::Sources sources = {metrics.registry(), std::make_shared<ProcessMetrics>(),
+                                       std::make_shared<GpuMetrics>(device)};
+    if (certificate_files != nullptr) sources.push_back(std::make_shared<TlsMetrics>(certificate_files));
+    ASSIGN_OR_RETURN(exposer, MetricsExposer::Start({.address = config.listen.metrics, .files = certificate_files},
+                                                    std::move(sources)));
   }
-  ASSIGN_OR_RETURN(const auto server, Server::Start(config.listen.grpc, {&registry, &scorer, &metrics, config.limits}));
+  ASSIGN_OR_RETURN(const auto server,
+                   Server::Start({.address = config.listen.grpc,
+                                  .files = certificate_files,
+                                  .has_reflection = HasReflection(config.transport, config.listen)},
+                                 {&registry, &scorer, &metrics, config.limits}));
   TerminationSignal signal;
-  const auto host = [](const std::string& address) { return address.substr(0, address.rfind(':') + 1); };
-  std::cout << "listening on " << host(config.listen.grpc) << server->port() << std::endl;
+  std::cout << "listening on " << HostOf(config.listen.grpc) << ":" << server->port() << std::endl;
   if (exposer != nullptr) {
-    std::cout << "metrics on http://" << host(config.listen.metrics) << exposer->port() << "/metrics" << std::endl;
+    std::cout << "metrics on " << (certificate_files == nullptr ? "http" : "https") << "://" << HostOf(config.listen.metrics) << ":"
+              << exposer->port() << "/metrics" << std::endl;
   }
   Calibrate(scorer.scheduler(), registry.models(),
             {.on_fitted = [&metrics](const HostedModel& model, const CostCoefficients& cost) {
@@ -162,7 +180,7 @@ int main(int argc, char** argv) {
   }
   if (status.ok()) {
     std::cout << line->effective << std::endl;
-    status = line->check_only ? prefscore::CheckFolders(line->config) : prefscore::Run(line->config);
+    status = line->check_only ? prefscore::CheckFiles(line->config) : prefscore::Run(line->config);
   }
   if (status.ok()) {
     if (line->check_only) std::cout << "the configuration is good" << std::endl;

@@ -32,7 +32,7 @@ class Server:
         give_up_at = time.monotonic() + timeout_s
         while time.monotonic() < give_up_at:
             listening = re.search(r"\blistening on (\S+)", self.log)
-            metrics = re.search(r"\bmetrics on (http://\S+)", self.log)
+            metrics = re.search(r"\bmetrics on (https?://\S+)", self.log)
             if listening and metrics:
                 self.address, self.metrics_url = listening[1], metrics[1]
                 return True

@@ -123,6 +123,17 @@ class OverviewFormatter : public CLI::Formatter {
 void AddServerFlags(CLI::App& app, ServerOptions& server, double default_timeout_seconds, const std::string& of_what) {
   server.timeout = absl::Seconds(default_timeout_seconds);
   app.add_option("--server", server.address, "HOST:PORT of the server");
+  app.add_flag("--tls", server.has_tls, "Talk TLS, with a server whom this machine trusts")->group("Security");
+  const auto add_file = [&app](const char* flag, std::string& path, const char* help) {
+    return app.add_option(flag, path, help)->check(CLI::ExistingFile)->type_name("FILE")->group("Security");
+  };
+  add_file("--tls-ca", server.tls_ca, "Talk TLS, with a server whom the authorities of this PEM file have certified");
+  CLI::Option* certificate =
+      add_file("--tls-certificate", server.tls_certificate, "This client's certificate, where the server asks for one");
+  CLI::Option* key = add_file("--tls-key", server.tls_key, "The key of --tls-certificate");
+  certificate->needs(key);
+  key->needs(certificate);
+  add_file("--token-file", server.token_file, "Holds the token that is sent with each call");
   app.add_option_function<double>(
          "--timeout", [&server](const double& seconds) { server.timeout = absl::Seconds(seconds); },
          "Seconds to wait for " + of_what)

@@ -55,8 +55,9 @@ void PrintLimits(const v1::Limits& limits) {
 
 int RunModels(const ModelsOptions& options) {
   Progress progress(std::nullopt);
-  const auto client = ConnectTo(options.server, [&](const std::string& text) { progress.Note(text); });
-  const absl::StatusOr<v1::ListModelsResponse> response = client->ListModels();
+  const auto connected = ConnectTo(options.server, [&](const std::string& text) { progress.Note(text); });
+  if (!connected.ok()) return Fail(connected.status());
+  const absl::StatusOr<v1::ListModelsResponse> response = (*connected)->ListModels();
   if (!response.ok()) return Fail(response.status());
   if (options.json) {
     std::cout << MessageToJson(*response, JsonLayout::kIndented);

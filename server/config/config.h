@@ -12,6 +12,7 @@
 #include "server/config/listen_options.h"
 #include "server/config/model_options.h"
 #include "server/config/shutdown_options.h"
+#include "server/config/transport_options.h"
 
 namespace prefscore {
 
@@ -20,6 +21,7 @@ inline constexpr char kVersion[] = PREFSCORE_VERSION;
 struct ServerConfig {
   ModelOptions models;
   ListenOptions listen;
+  TransportOptions transport;
   DeviceOptions device;
   CacheOptions cache;
   ShutdownOptions shutdown;

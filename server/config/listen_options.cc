@@ -13,7 +13,7 @@ void AddOptions(CLI::App& app, ListenOptions& options) {
       ->type_name("HOST:PORT")
       ->capture_default_str();
   app.add_option("--metrics-listen", options.metrics,
-                 "Where /metrics is served over HTTP; port 0 takes a free one, \"\" serves none")
+                 "Where /metrics is served over HTTP, or HTTPS with a certificate; port 0 takes a free one, \"\" serves none")
       ->type_name("HOST:PORT")
       ->capture_default_str();
 }

@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "server/rpc/credentials.h"
 #include "server/rpc/diagnostics_service.h"
 #include "server/rpc/model_service.h"
 #include "server/rpc/scoring_service.h"
@@ -16,12 +17,18 @@
 
 namespace prefscore {
 
+struct ListenerOptions {
+  std::string address;                                // HOST:PORT; port 0 takes a free one
+  std::shared_ptr<CertificateFiles> files = nullptr;  // null: plain text
+  bool has_reflection = false;                        // whether clients may ask what services there are
+};
+
 // Serves from Start until it is drained or destroyed. Health is that of the device: where it fails again and again, all
 // but ModelService turn NOT_SERVING, until a batch succeeds. Calls are let in meanwhile, since only they can tell.
 class Server {
  public:
-  // `listen` is HOST:PORT; port 0 takes a free one. UNAVAILABLE where the address cannot be bound.
-  static absl::StatusOr<std::unique_ptr<Server>> Start(const std::string& listen, const ServiceContext& context);
+  // UNAVAILABLE where the address cannot be bound.
+  static absl::StatusOr<std::unique_ptr<Server>> Start(const ListenerOptions& listener, const ServiceContext& context);
   ~Server();
 
   int port() const { return port_; }
@@ -31,11 +38,12 @@ class Server {
   bool Drain(absl::Duration grace);
 
  private:
-  explicit Server(const ServiceContext& context);
+  Server(const ListenerOptions& listener, const ServiceContext& context);
   // In health and metrics.
   void SetServing(const std::string& service, bool is_serving);
 
   const ServiceContext context_;
+  const std::shared_ptr<grpc::ServerCredentials> credentials_;
   ScoringService scoring_service_;
   DiagnosticsService diagnostics_service_;
   ModelService model_service_;

@@ -81,7 +81,7 @@ TEST(ConfigTest, TheCacheIsInTheUsersCacheFolderUnlessToldOtherwise) {
 TEST(ConfigTest, FlagsOverrideTheFileWhichOverridesDefaults) {
   const std::string file = WriteFile(
       "model = [\"policy=/from/file\", \"reference=/r\"]\n"
-      "listen = \"0.0.0.0:1\"\n"
+      "listen = \"127.0.0.1:1\"\n"
       "dtype = \"bfloat16\"\n"
       "max-batch-tokens = 77\n");
   const auto line = Parse({"--config", file, "--listen", "127.0.0.1:2"});
@@ -96,7 +96,7 @@ TEST(ConfigTest, FlagsOverrideTheFileWhichOverridesDefaults) {
 
 TEST(ConfigTest, EffectiveConfigurationReadsBackAsTheSame) {
   const auto first = ParseWithModels({"--cache-dir", "/a \"b\" \\c\nd = [#", "--listen", "127.0.0.1:0", "--metrics-listen", "", "--threads", "3",
-                                      "--max-text-bytes", "123", "--shutdown-grace", "1.5"});
+                                      "--max-text-bytes", "123", "--shutdown-grace", "1.5", "--allow-plaintext"});
   ASSERT_TRUE(first.ok()) << first.status();
   const auto second = Parse({"--config", WriteFile(first->effective)});
   ASSERT_TRUE(second.ok()) << second.status() << "\n" << first->effective;
@@ -107,6 +107,7 @@ TEST(ConfigTest, EffectiveConfigurationReadsBackAsTheSame) {
   EXPECT_EQ(second->config.device.num_threads, 3);
   EXPECT_EQ(second->config.limits.max_text_bytes, 123);
   EXPECT_EQ(second->config.shutdown.grace(), absl::Seconds(1.5));
+  EXPECT_TRUE(second->config.transport.allow_plaintext);
   EXPECT_EQ(second->config.models.folders.size(), 2);
   EXPECT_THAT(first->effective, AllOf(HasSubstr("policy = 'policy'"), HasSubstr("reference = 'reference'")));
 }

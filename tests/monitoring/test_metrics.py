@@ -34,10 +34,10 @@ def series(monitored):
 
 def test_every_metric_is_documented_and_every_documented_one_exists(monitored, series, documented):
     assert set(series) == set(documented) - set(NOT_HERE)
-    # Whatever else is scraped: the exposer's own (exposer_*), and what Prometheus adds.
+    # Whatever else there is, Prometheus adds.
     samples = monitored.prometheus.api("query", query='{job="prefscore"}')["result"]
     names = {sample["metric"]["__name__"] for sample in samples}
-    known = ("prefscore_", "process_", "exposer_", "scrape_", "job:", "job_model:")
+    known = ("prefscore_", "process_", "scrape_", "job:", "job_model:")
     assert {name for name in names if not name.startswith(known)} <= {"up", "ALERTS", "ALERTS_FOR_STATE"}
 
 

@@ -114,7 +114,7 @@ class RpcTestBase : public ::testing::Test {
       count(priority, groups, tokens);
     };
     scorer_ = std::make_unique<Scorer>(options, observer);
-    auto server = Server::Start("127.0.0.1:0", {registry_.get(), scorer_.get(), metrics_.get(), limits_});
+    auto server = Server::Start({.address = "127.0.0.1:0", .has_reflection = true}, {registry_.get(), scorer_.get(), metrics_.get(), limits_});
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     grpc::ChannelArguments arguments;

@@ -32,7 +32,8 @@ int UseAfterFree(const std::string& fault) {
 int OverflowANumber(const std::string& fault) { return INT_MAX - 1 + NumberFrom(fault.c_str()); }
 
 void Leak(const std::string& fault) {
-  static std::string* volatile kept = new std::string(fault + " beyond the small texts that live elsewhere");
+  std::string* volatile kept = new std::string(fault + " beyond the small texts that live elsewhere");
+  std::printf("%zu\n", kept->size());
   kept = nullptr;
 }
 
