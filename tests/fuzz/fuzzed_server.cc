@@ -51,7 +51,8 @@ FuzzedServer::FuzzedServer() {
                               {"bare", std::make_shared<testing::FakeModel>("digest-bare"), nullptr}},
                              "policy", "reference"));
   metrics_ = std::make_unique<Metrics>(
-      std::vector<std::string>(std::begin(kMethodNames), std::end(kMethodNames)), LabelsOf(*registry_));
+      std::vector<std::string>(std::begin(kMethodNames), std::end(kMethodNames)),
+      std::vector<std::string>(std::begin(kServiceNames), std::end(kServiceNames)), LabelsOf(*registry_));
   Limits limits;
   limits.max_pairs_per_request = 16;
   limits.max_text_bytes = 256;

@@ -25,7 +25,9 @@ constexpr double kOddNumbers[] = {0.0,  -0.0, 1.0,   -1.0,  0.1,  -0.7, 1e-320, 
                                   std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity(),
                                   std::numeric_limits<double>::quiet_NaN()};
 
-std::size_t Below(Random& random, std::size_t count) { return std::uniform_int_distribution<std::size_t>(0, count - 1)(random); }
+std::size_t Below(Random& random, std::size_t count) {
+  return std::uniform_int_distribution<std::size_t>(0, count - 1)(random);
+}
 
 std::string MutatedText(std::string text, Random& random) {
   const std::size_t size = text.size();
@@ -116,7 +118,9 @@ void MutateRepeated(Message& message, const FieldDescriptor& field, Random& rand
       if (!is_message) return MutateScalar(message, field, size, random);
       {
         Message& added = *reflection.AddMessage(&message, &field);
-        if (size > 0) added.CopyFrom(reflection.GetRepeatedMessage(message, &field, static_cast<int>(Below(random, size))));
+        if (size > 0) {
+          added.CopyFrom(reflection.GetRepeatedMessage(message, &field, static_cast<int>(Below(random, size))));
+        }
         return Mutate(added, random, depth + 1);
       }
     case 1: return reflection.RemoveLast(&message, &field);

@@ -11,7 +11,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::string_view rest = Text(data, size);
   const std::string file(NextPart(rest));
   const std::string text(rest);
-  const auto tokenizer = LoadRustTokenizer(file, R"({"add_tokens": [], "split_special_tokens": false, "rebuild": null})");
+  const auto tokenizer =
+      LoadRustTokenizer(file, R"({"add_tokens": [], "split_special_tokens": false, "rebuild": null})");
   CheckIsContained(tokenizer.status());
   if (!tokenizer.ok()) return 0;
   const auto identity = TokenizerIdentity(**tokenizer);
