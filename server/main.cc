@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "server/access/token_file.h"
+#include "server/access/token_store.h"
 #include "server/cache/log_prob_cache.h"
 #include "server/config/config.h"
 #include "server/metrics/exposer.h"
@@ -23,7 +25,9 @@
 #include "server/scoring/calibration.h"
 #include "server/scoring/scorer.h"
 #include "server/tls/certificate_files.h"
+#include "server/util/descriptor_limit.h"
 #include "server/util/host_port.h"
+#include "server/util/periodic_task.h"
 #include "server/util/status_macros.h"
 
 namespace prefscore {
@@ -53,6 +57,10 @@ absl::Status OfModel(const ModelFolder& model, const absl::Status& status) {
                                                   std::string(status.message())));
 }
 
+absl::Status CheckTokenFile(const AccessOptions& options) {
+  return options.token_file.empty() ? absl::OkStatus() : ReadTokenFile(options.token_file).status();
+}
+
 // Null where all listeners serve plain text.
 absl::StatusOr<std::shared_ptr<CertificateFiles>> OpenCertificateFiles(const TransportOptions& options) {
   if (options.tls.certificate.empty()) return nullptr;
@@ -63,7 +71,10 @@ absl::StatusOr<std::shared_ptr<CertificateFiles>> OpenCertificateFiles(const Tra
 
 // What would keep the server from starting, as far as it shows without reading weights; all of it, a line each.
 absl::Status CheckFiles(const ServerConfig& config) {
-  std::string faults(OpenCertificateFiles(config.transport).status().message());
+  std::string faults;
+  for (const absl::Status& status : {OpenCertificateFiles(config.transport).status(), CheckTokenFile(config.access)}) {
+    if (!status.ok()) absl::StrAppend(&faults, faults.empty() ? "" : "\n", std::string(status.message()));
+  }
   for (const ModelFolder& model : config.models.folders) {
     for (const absl::Status& status : {CheckModelFolder(model.folder), LoadTokenizer(model, config.limits).status()}) {
       if (!status.ok()) {
@@ -120,13 +131,35 @@ std::unique_ptr<LogProbCache> OpenCache(const ServerConfig& config, Metrics& met
       LogProbCacheOptions{.folder = config.cache.folder, .max_bytes = config.cache.max_bytes}, std::move(observer));
 }
 
+constexpr absl::Duration kTokenFileLookPeriod = absl::Seconds(2);
+
+// The tokens of a file, followed as it changes.
+struct GuardedAccess {
+  std::unique_ptr<TokenStore> tokens;  // null where there is no file
+  std::unique_ptr<PeriodicTask> reload;
+};
+
+absl::StatusOr<GuardedAccess> OpenTokens(const AccessOptions& options, Metrics& metrics) {
+  GuardedAccess access;
+  if (options.token_file.empty()) return access;
+  AccessObserver observer = metrics.access().Observer();
+  observer.on_note = [](const std::string& note) { std::cout << absl::StrCat("tokens: ", note, "\n") << std::flush; };
+  ASSIGN_OR_RETURN(access.tokens, TokenStore::Load(options.token_file, std::move(observer)));
+  access.reload = std::make_unique<PeriodicTask>(kTokenFileLookPeriod,
+                                                 [&tokens = *access.tokens] { tokens.ReloadIfChanged(); });
+  return access;
+}
+
 absl::Status Run(const ServerConfig& config) {
+  RaiseDescriptorLimit();
   ASSIGN_OR_RETURN(const std::shared_ptr<CertificateFiles> certificate_files, OpenCertificateFiles(config.transport));
+  RETURN_IF_ERROR(CheckTokenFile(config.access));  // before models are loaded, which takes long
   const std::string device = ResolveDevice(config.device.device);
   ASSIGN_OR_RETURN(const ModelRegistry registry, LoadAll(config, device));
   Metrics metrics({std::begin(kMethodNames), std::end(kMethodNames)},
                   {std::begin(kServiceNames), std::end(kServiceNames)}, LabelsOf(registry));
   metrics.SetQueueLimit(config.limits.max_queued_tokens);
+  ASSIGN_OR_RETURN(const GuardedAccess access, OpenTokens(config.access, metrics));
   const std::unique_ptr<LogProbCache> cache = OpenCache(config, metrics);
   ScorerOptions scorer_options;
   scorer_options.cache = cache.get();
@@ -138,14 +171,26 @@ absl::Status Run(const ServerConfig& config) {
     MetricsExposer::Sources sources = {metrics.registry(), std::make_shared<ProcessMetrics>(),
                                        std::make_shared<GpuMetrics>(device)};
     if (certificate_files != nullptr) sources.push_back(std::make_shared<TlsMetrics>(certificate_files));
-    ASSIGN_OR_RETURN(exposer, MetricsExposer::Start({.address = config.listen.metrics, .files = certificate_files},
-                                                    std::move(sources)));
+    ExposerOptions options = {.address = config.listen.metrics, .files = certificate_files};
+    if (access.tokens != nullptr) {
+      options.may_scrape = [&tokens = *access.tokens](const std::string& authorization) {
+        return tokens.Authorize(authorization, Role::kMetrics).ok();
+      };
+    }
+    ASSIGN_OR_RETURN(exposer, MetricsExposer::Start(std::move(options), std::move(sources)));
   }
+  // Reflection cannot be made to ask for a token: where there are tokens, it is there only if asked for.
+  const bool has_reflection = HasReflection(config.transport, config.listen) &&
+                              (access.tokens == nullptr || config.transport.reflection == "on");
   ASSIGN_OR_RETURN(const auto server,
                    Server::Start({.address = config.listen.grpc,
                                   .files = certificate_files,
-                                  .has_reflection = HasReflection(config.transport, config.listen)},
-                                 {&registry, &scorer, &metrics, config.limits}));
+                                  .has_reflection = has_reflection},
+                                 {.registry = &registry,
+                                  .scorer = &scorer,
+                                  .metrics = &metrics,
+                                  .limits = config.limits,
+                                  .access = {access.tokens.get()}}));
   TerminationSignal signal;
   std::cout << "listening on " << HostOf(config.listen.grpc) << ":" << server->port() << std::endl;
   if (exposer != nullptr) {

@@ -22,6 +22,7 @@ class Server:
                 stdout=log_file, stderr=subprocess.STDOUT,
             )
         self.address = self.metrics_url = None
+        self.scrape_token = None  # where the server wants one
 
     @property
     def log(self) -> str:
@@ -48,7 +49,10 @@ class Server:
 
     def metric(self, name, **labels):
         """Sum over the series of this name that carry these labels."""
-        text = urllib.request.urlopen(self.metrics_url, timeout=30).read().decode()
+        request = urllib.request.Request(self.metrics_url)
+        if self.scrape_token is not None:
+            request.add_header("Authorization", f"Bearer {self.scrape_token}")
+        text = urllib.request.urlopen(request, timeout=30).read().decode()
         series = re.findall(rf"^{name}(?:{{(.*)}})? (\S+)$", text, re.MULTILINE)
         wanted = {f'{label}="{value}"' for label, value in labels.items()}
         found = [float(value) for given, value in series if wanted <= set(given.split(","))]

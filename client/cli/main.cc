@@ -17,6 +17,7 @@
 #include "client/cli/objectives_command.h"
 #include "client/cli/score_command.h"
 #include "client/cli/sweep_flag.h"
+#include "client/cli/token_command.h"
 
 namespace prefscore::cli {
 namespace {
@@ -96,6 +97,18 @@ constexpr char kModelsDescription[] =
 constexpr char kHealthDescription[] =
     "Tells whether the server serves.\n\nExample:\n"
     "  prefscore health --server localhost:50051 --service prefscore.v1.ScoringService";
+
+constexpr char kTokenDescription[] = "Makes tokens, for servers that let in only who has one.";
+
+constexpr char kNewTokenDescription[] =
+    "Makes a random token. Its entry for the server's token file goes to standard output; the token itself is shown on\n"
+    "standard error, once, or written to --output.\n\n"
+    "Example:\n"
+    "  prefscore token new --name trainer --role score --output trainer.token >> tokens.toml\n\n"
+    "Expiry and quotas are added to the entry by hand: deploy/SECURITY.md.";
+
+const std::map<std::string, Role> kRoles = {
+    {"score", Role::kScore}, {"admin", Role::kAdmin}, {"metrics", Role::kMetrics}};
 
 const std::map<std::string, v1::TruncationPolicy> kTruncationPolicies = {
     {"error", v1::TRUNCATION_POLICY_ERROR},
@@ -374,6 +387,26 @@ CLI::App* AddHealth(CLI::App& app, HealthOptions& options) {
   return health;
 }
 
+// Returns `token new`.
+CLI::App* AddToken(CLI::App& app, TokenOptions& options) {
+  CLI::App* token = app.add_subcommand("token", kTokenDescription);
+  token->require_subcommand(1);
+  CLI::App* made = token->add_subcommand("new", kNewTokenDescription);
+  made->add_option("--name", options.name, "Whose token it is, in messages, logs and metrics")->required();
+  made->add_option_function<std::vector<std::string>>(
+          "--role",
+          [&](const std::vector<std::string>& names) {
+            for (const std::string& name : names) options.roles.push_back(kRoles.at(name));
+          },
+          "What it allows: score, admin (the admin service) or metrics (reading them); repeatable")
+      ->required()
+      ->check(CLI::IsMember(kRoles))
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  made->add_option("--output", options.output, "A new file for the token, which only its owner can read");
+  return made;
+}
+
 int Run(int argc, char** argv) {
   CLI::App app(kDescription, "prefscore");
   app.footer(kExitCodes);
@@ -386,6 +419,7 @@ int Run(int argc, char** argv) {
   ObjectivesFormat objectives_format = ObjectivesFormat::kText;
   ModelsOptions models_options;
   HealthOptions health_options;
+  TokenOptions token_options;
   const std::vector<std::pair<CLI::App*, std::function<int()>>> commands = {
       {AddScore(app, score_options), [&] { return RunScore(score_options); }},
       {AddCompletions(app, completions_options), [&] { return RunCompletions(completions_options); }},
@@ -393,7 +427,8 @@ int Run(int argc, char** argv) {
       {AddAnalyze(app, analyze_options), [&] { return RunAnalyze(analyze_options); }},
       {AddObjectives(app, objectives_format), [&] { return RunObjectives(objectives_format); }},
       {AddModels(app, models_options), [&] { return RunModels(models_options); }},
-      {AddHealth(app, health_options), [&] { return RunHealth(health_options); }}};
+      {AddHealth(app, health_options), [&] { return RunHealth(health_options); }},
+      {AddToken(app, token_options), [&] { return RunNewToken(token_options); }}};
   for (const auto& [command, run] : commands) command->footer(kExitCodes);
   try {
     app.parse(argc, argv);

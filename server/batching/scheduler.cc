@@ -196,6 +196,11 @@ bool Scheduler::HasRoom(Priority priority) const {
   return admission_.HasRoom(priority);
 }
 
+QueueLoad Scheduler::held(Priority priority) const {
+  absl::MutexLock lock(&mutex_);
+  return admission_.held(priority);
+}
+
 CostCoefficients Scheduler::SetProbes(ModelKey model, std::vector<CostSample> probes) {
   absl::MutexLock lock(&mutex_);
   cost_.SetProbes(model, std::move(probes));

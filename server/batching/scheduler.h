@@ -116,6 +116,9 @@ class Scheduler {
   // Whether a stream of this class should bring more now; otherwise once something of its own is done.
   bool HasRoom(Priority priority) const;
 
+  // What admitted calls of this class hold.
+  QueueLoad held(Priority priority) const;
+
   // How long passes of a model took that were made to learn what it costs. Returns what follows.
   CostCoefficients SetProbes(ModelKey model, std::vector<CostSample> probes);
 

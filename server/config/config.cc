@@ -26,6 +26,7 @@ constexpr char kFooter[] =
 void AddAllOptions(CLI::App& app, ServerConfig& config) {
   AddOptions(app, config.models);
   AddOptions(app, config.listen);
+  AddOptions(app, config.access);
   AddOptions(app, config.transport);
   AddOptions(app, config.device);
   AddOptions(app, config.cache);

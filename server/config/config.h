@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "server/config/access_options.h"
 #include "server/config/cache_options.h"
 #include "server/config/device_options.h"
 #include "server/config/limits.h"
@@ -21,6 +22,7 @@ inline constexpr char kVersion[] = PREFSCORE_VERSION;
 struct ServerConfig {
   ModelOptions models;
   ListenOptions listen;
+  AccessOptions access;
   TransportOptions transport;
   DeviceOptions device;
   CacheOptions cache;

@@ -136,6 +136,7 @@ Metrics::Metrics(const std::vector<std::string>& methods, const std::vector<std:
   tokens_saved_ = &tokens.Add({{"kind", "saved_by_sharing"}});
   tokens_cached_ = &tokens.Add({{"kind", "saved_by_cache"}});
   cache_ = std::make_unique<CacheMetrics>(registry);
+  access_ = std::make_unique<AccessMetrics>(registry);
 
   pairs_scored_ = &CounterFamily(registry, "prefscore_pairs_scored_total",
                                  "Pairs of accepted calls that were scored").Add({});

@@ -20,6 +20,7 @@
 #include "prometheus/histogram.h"
 #include "prometheus/registry.h"
 #include "server/batching/scheduler.h"
+#include "server/metrics/access_metrics.h"
 #include "server/metrics/cache_metrics.h"
 
 namespace prefscore {
@@ -64,6 +65,8 @@ class Metrics {
   void OnStreamOpened() { streams_in_flight_->Increment(); }
   void OnStreamClosed() { streams_in_flight_->Decrement(); }
 
+  std::int64_t num_open_streams() const { return static_cast<std::int64_t>(streams_in_flight_->Value()); }
+
   void OnQueueChanged(Priority priority, std::int64_t queued_groups, std::int64_t queued_tokens);
   void OnQueueDelay(Priority priority, absl::Duration delay);
   void OnBatch(const BatchReport& batch);
@@ -75,6 +78,7 @@ class Metrics {
   void OnCachedTokens(std::int64_t saved_by_cache);
 
   CacheMetrics& cache() { return *cache_; }
+  AccessMetrics& access() { return *access_; }
 
   // How a pair, or a prompt with its completions, of an accepted call ended that models were to score. `code`: a gRPC
   // code; OUT_OF_RANGE is a non-finite log-prob.
@@ -113,6 +117,7 @@ class Metrics {
   prometheus::Counter* tokens_saved_;
   prometheus::Counter* tokens_cached_;
   std::unique_ptr<CacheMetrics> cache_;
+  std::unique_ptr<AccessMetrics> access_;
   prometheus::Counter* pairs_scored_;
   prometheus::Counter* pairs_accurate_;
   std::vector<prometheus::Counter*> pairs_failed_;  // [gRPC code]

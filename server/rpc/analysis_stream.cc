@@ -34,9 +34,15 @@ absl::Status TextFault(const InvalidText& invalid_text, const std::string& path)
 AnalysisStream* AnalysisStream::Start(const ServiceContext& context, grpc::CallbackServerContext* rpc,
                                       grpc::ByteBuffer* response, WorkerPool& pool,
                                       StreamSet<AnalysisStream>& streams) {
-  const std::shared_ptr<AnalysisStream> stream(new AnalysisStream(context, rpc, response, pool, streams));
+  const auto caller = CheckAccess(context.access, *rpc);
+  const std::shared_ptr<AnalysisStream> stream(
+      new AnalysisStream(context, rpc, response, pool, streams, caller.value_or(Caller())));
   context.metrics->OnStreamOpened();
-  stream->StartRead(&stream->read_buffer_);
+  if (caller.ok()) {
+    stream->StartRead(&stream->read_buffer_);
+  } else {
+    stream->End(caller.status());
+  }
   streams.Add(stream);
   stream->Release();
   return stream.get();  // which lives on: gRPC says that it is done after it has got the pointer only
@@ -74,7 +80,8 @@ void AnalysisStream::OnDone() {
 void AnalysisStream::HandleMessage() {
   v1::AnalyzePairsRequest request;
   InvalidText invalid_text;
-  absl::Status status = ParseRequest(read_buffer_, request, invalid_text);
+  absl::Status status = caller_.Recheck();
+  if (status.ok()) status = ParseRequest(read_buffer_, request, invalid_text);
   if (status.ok() && request.has_options()) {
     status = HandleOptions(request.options(), invalid_text);
     returns_html_ = request.return_html();
@@ -119,7 +126,8 @@ void AnalysisStream::HandleMessage() {
       {.priority = priority_,
        .deadline = absl::FromChrono(rpc_->deadline()),
        .cancellation = cancellation_,
-       .waits_for_room = true},
+       .waits_for_room = true,
+       .quota = caller_.quota()},
       [self = shared_from_this(), request = std::move(request), origins = std::move(origins)](
           absl::Status status, PairOutcomes outcomes) mutable {
         if (!status.ok()) return self->OnMessageDone(status);
@@ -190,11 +198,19 @@ absl::Status AnalysisStream::OnFault(const std::string& id, const absl::Status& 
 }
 
 void AnalysisStream::OnMessageDone(const absl::Status& status) {
-  bool reads_on = status.ok();
+  if (!status.ok()) End(status);
+  ReadOn();
+}
+
+void AnalysisStream::ReadOn() {
+  bool reads_on = false;
   {
     absl::MutexLock lock(&mutex_);
-    if (!status.ok() && !end_.has_value()) end_ = status;
-    reads_on = !end_.has_value();
+    if (!end_.has_value()) {
+      // While it pauses it is busy.
+      if (!pause_.HasRoom([self = shared_from_this()] { self->ReadOn(); })) return;
+      reads_on = true;
+    }
   }
   if (reads_on) StartRead(&read_buffer_);  // before Release: the call cannot finish in between
   Release();
@@ -220,6 +236,7 @@ void AnalysisStream::End(absl::Status status) {
     absl::MutexLock lock(&mutex_);
     if (is_finished_) return;
     if (!end_.has_value()) end_ = std::move(status);
+    pause_.Cancel();
     ++num_busy_;
   }
   Release();

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -21,8 +22,10 @@
 #include "absl/time/clock.h"
 #include "prefscore/v1/diagnostics.pb.h"
 #include "server/messages/analysis_messages.h"
+#include "server/rpc/access.h"
 #include "server/rpc/group_from_proto.h"
 #include "server/rpc/parse_request.h"
+#include "server/rpc/quota_pause.h"
 #include "server/rpc/service_context.h"
 #include "server/rpc/stream_set.h"
 #include "server/util/worker_pool.h"
@@ -41,8 +44,14 @@ class AnalysisStream final : public grpc::ServerReadReactor<grpc::ByteBuffer>,
 
  private:
   AnalysisStream(const ServiceContext& context, grpc::CallbackServerContext* rpc, grpc::ByteBuffer* response,
-                 WorkerPool& pool, StreamSet<AnalysisStream>& streams)
-      : context_(context), rpc_(rpc), response_(response), pool_(pool), streams_(streams) {}
+                 WorkerPool& pool, StreamSet<AnalysisStream>& streams, Caller caller)
+      : context_(context),
+        rpc_(rpc),
+        response_(response),
+        pool_(pool),
+        streams_(streams),
+        caller_(std::move(caller)),
+        pause_(caller_.quota()) {}
 
   void OnReadDone(bool ok) override;
   void OnCancel() override;
@@ -54,6 +63,8 @@ class AnalysisStream final : public grpc::ServerReadReactor<grpc::ByteBuffer>,
                     std::vector<PairOutcome> outcomes);
   // Reads on, or ends the call with what is wrong.
   void OnMessageDone(const absl::Status& status);
+  // Reads the next message once the caller's quota has room.
+  void ReadOn();
   void SendReport();
 
   absl::Status HandleOptions(const v1::AnalysisOptions& options, const InvalidText& invalid_text);
@@ -71,6 +82,7 @@ class AnalysisStream final : public grpc::ServerReadReactor<grpc::ByteBuffer>,
   grpc::ByteBuffer* const response_;
   WorkerPool& pool_;
   StreamSet<AnalysisStream>& streams_;
+  const Caller caller_;
   const absl::Time start_ = absl::Now();
   const std::shared_ptr<Cancellation> cancellation_ = std::make_shared<Cancellation>();
 
@@ -89,6 +101,7 @@ class AnalysisStream final : public grpc::ServerReadReactor<grpc::ByteBuffer>,
   grpc::StatusCode final_code_ = grpc::OK;  // set before Finish, read after
 
   absl::Mutex mutex_;
+  QuotaPause pause_ ABSL_GUARDED_BY(mutex_);
   int num_busy_ ABSL_GUARDED_BY(mutex_) = 1;  // messages under way, and calls of its methods; at first Start
   bool is_finished_ ABSL_GUARDED_BY(mutex_) = false;
   std::optional<absl::Status> end_ ABSL_GUARDED_BY(mutex_);

@@ -12,10 +12,12 @@
 #include <cerrno>
 #include <chrono>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "server/util/status_macros.h"
 
 namespace prefscore {
 namespace {
@@ -69,9 +71,9 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ListenerOptions& lis
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
 
   std::unique_ptr<Server> server(new Server(listener, context));
+  ASSIGN_OR_RETURN(server->acceptor_, Acceptor::Listen(listener.address));
   grpc::ServerBuilder builder;
   builder.SetMaxReceiveMessageSize(static_cast<int>(context.limits.max_message_bytes));
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // a port in use is an error, not shared
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxConcurrentCallsPerConnection);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kMinPingIntervalMs);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
@@ -83,15 +85,14 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ListenerOptions& lis
   quota.Resize(context.limits.max_queued_bytes + kArrivingMessages * context.limits.max_message_bytes);
   builder.SetResourceQuota(quota);
   if (!listener.has_reflection) builder.SetOption(std::make_unique<WithoutReflection>());
-  builder.AddListeningPort(listener.address, server->credentials_, &server->port_);
+  auto connections = builder.experimental().AddExternalConnectionAcceptor(
+      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, server->credentials_);
   builder.RegisterService(&server->scoring_service_);
   builder.RegisterService(&server->diagnostics_service_);
   builder.RegisterService(&server->model_service_);
   server->server_ = builder.BuildAndStart();
-  if (server->server_ == nullptr || server->port_ == 0) {
-    return absl::UnavailableError(
-        absl::StrCat("cannot listen on ", listener.address, ": the port is in use or the address is not this machine's"));
-  }
+  if (server->server_ == nullptr) return absl::InternalError("gRPC does not start; its own lines in the log say why");
+  server->acceptor_->Start(std::move(connections));
   server->SetServing(v1::ModelService::service_full_name(), true);
   context.scorer->device_health().Watch([server = server.get()](bool is_healthy) {
     server->server_->GetHealthCheckService()->SetServingStatus("", is_healthy);
@@ -119,6 +120,7 @@ bool Server::Drain(absl::Duration grace) {
   scoring_service_.DrainStreams();
   diagnostics_service_.DrainStreams();
   const bool is_done = context_.scorer->Drain(grace);
+  acceptor_->Stop();
   server_->Shutdown(absl::ToChronoTime(deadline));
   server_->Wait();
   server_.reset();

@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "server/rpc/acceptor.h"
 #include "server/rpc/credentials.h"
 #include "server/rpc/diagnostics_service.h"
 #include "server/rpc/model_service.h"
@@ -31,7 +32,7 @@ class Server {
   static absl::StatusOr<std::unique_ptr<Server>> Start(const ListenerOptions& listener, const ServiceContext& context);
   ~Server();
 
-  int port() const { return port_; }
+  int port() const { return acceptor_->port(); }
 
   // Health NOT_SERVING; new work is refused with UNAVAILABLE; what was admitted is finished and answered; then the
   // server stops. What is not done after `grace` is cancelled. Returns whether everything was done.
@@ -47,7 +48,7 @@ class Server {
   ScoringService scoring_service_;
   DiagnosticsService diagnostics_service_;
   ModelService model_service_;
-  int port_ = 0;
+  std::unique_ptr<Acceptor> acceptor_;
   std::unique_ptr<grpc::Server> server_;
 };
 

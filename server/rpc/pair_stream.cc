@@ -19,10 +19,12 @@ namespace prefscore {
 
 PairStream* PairStream::Start(const ServiceContext& context, grpc::CallbackServerContext* rpc,
                               StreamSet<PairStream>& streams) {
-  const std::shared_ptr<PairStream> stream(new PairStream(context, rpc, streams));
+  const auto caller = CheckAccess(context.access, *rpc);
+  const std::shared_ptr<PairStream> stream(new PairStream(context, rpc, streams, caller.value_or(Caller())));
   context.metrics->OnStreamOpened();
   streams.Add(stream);
   stream->mutex_.Lock();
+  if (!caller.ok()) stream->End(caller.status());
   stream->Advance();
   return stream.get();  // which lives on: gRPC says that it is done after it has got the pointer only
 }
@@ -36,7 +38,8 @@ void PairStream::Drain() {
 void PairStream::OnReadDone(bool ok) {
   absl::Status status;
   if (ok) {
-    status = HandleMessage(read_buffer_);
+    status = caller_.Recheck();
+    if (status.ok()) status = HandleMessage(read_buffer_);
   } else if (options_ == nullptr) {
     status = FieldError("options", "are missing; the stream ended before its first message");
   }
@@ -127,7 +130,8 @@ void PairStream::HandlePair(v1::PreferencePair& pair, const InvalidText& invalid
       {.priority = options_->priority,
        .deadline = absl::FromChrono(rpc_->deadline()),
        .cancellation = cancellation_,
-       .waits_for_room = true},
+       .waits_for_room = true,
+       .quota = caller_.quota()},
       [self = shared_from_this(), origin, options = options_, response = std::move(response)](
           absl::Status status, PairOutcomes outcomes) mutable {
         self->OnScored(origin, *options, std::move(response), std::move(status), std::move(outcomes));
@@ -159,6 +163,7 @@ void PairStream::QueueResult(grpc::ByteBuffer result) {
 
 void PairStream::End(const absl::Status& status) {
   if (!end_.has_value()) end_ = status;
+  pause_.Cancel();
 }
 
 // The client is gone: nothing more can be written, and what is queued need not be computed.
@@ -166,6 +171,7 @@ void PairStream::Abandon() {
   context_.scorer->Cancel(*cancellation_);
   results_.clear();
   end_ = absl::CancelledError("the client cancelled, went away or set a deadline that passed");
+  pause_.Cancel();
 }
 
 // An empty window always has room, so that a full queue slows streams down but stops none of them.
@@ -173,6 +179,18 @@ bool PairStream::HasRoom() const {
   const std::int64_t in_flight = num_scoring_ + static_cast<std::int64_t>(results_.size()) + (writing_ ? 1 : 0);
   if (in_flight == 0) return true;
   return in_flight < context_.limits.max_stream_in_flight && context_.scorer->scheduler().HasRoom(priority_);
+}
+
+bool PairStream::QuotaHasRoom() {
+  if (is_paused_) return false;
+  is_paused_ = !pause_.HasRoom([self = shared_from_this()] { self->OnPauseOver(); });
+  return !is_paused_;
+}
+
+void PairStream::OnPauseOver() {
+  mutex_.Lock();
+  is_paused_ = false;
+  Advance();
 }
 
 void PairStream::Advance() {
@@ -185,7 +203,7 @@ void PairStream::Advance() {
       results_.pop_front();
       mutex_.Unlock();
       StartWrite(&write_buffer_);
-    } else if (!end_.has_value() && !reading_ && HasRoom()) {
+    } else if (!end_.has_value() && !reading_ && HasRoom() && QuotaHasRoom()) {
       reading_ = true;
       mutex_.Unlock();
       StartRead(&read_buffer_);

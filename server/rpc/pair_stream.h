@@ -15,13 +15,16 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "prefscore/v1/scoring.pb.h"
+#include "server/rpc/access.h"
 #include "server/rpc/parse_request.h"
+#include "server/rpc/quota_pause.h"
 #include "server/rpc/result_to_proto.h"
 #include "server/rpc/service_context.h"
 #include "server/rpc/stream_set.h"
@@ -39,7 +42,6 @@ class PairStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   void Drain();
 
  private:
-
   // The first message, resolved. Shared with the scorer's callbacks.
   struct Options {
     PairOptions pair;
@@ -47,8 +49,9 @@ class PairStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
     Priority priority;
   };
 
-  PairStream(const ServiceContext& context, grpc::CallbackServerContext* rpc, StreamSet<PairStream>& streams)
-      : context_(context), rpc_(rpc), streams_(streams) {}
+  PairStream(const ServiceContext& context, grpc::CallbackServerContext* rpc, StreamSet<PairStream>& streams,
+             Caller caller)
+      : context_(context), rpc_(rpc), streams_(streams), caller_(std::move(caller)), pause_(caller_.quota()) {}
 
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
@@ -66,6 +69,9 @@ class PairStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   void End(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Abandon() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool HasRoom() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether the caller's quota has room; otherwise the stream looks again by itself.
+  bool QuotaHasRoom() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void OnPauseOver();
   // Starts whatever operation is due, and releases the lock. Every change of state ends with it, under the same lock:
   // once the lock is released after the last pair, another thread may finish the call.
   void Advance() ABSL_UNLOCK_FUNCTION(mutex_);
@@ -73,6 +79,7 @@ class PairStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   const ServiceContext& context_;
   grpc::CallbackServerContext* const rpc_;
   StreamSet<PairStream>& streams_;
+  const Caller caller_;
   const absl::Time start_ = absl::Now();
   const std::shared_ptr<Cancellation> cancellation_ = std::make_shared<Cancellation>();
 
@@ -88,6 +95,8 @@ class PairStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   absl::Mutex mutex_;
   bool reading_ ABSL_GUARDED_BY(mutex_) = false;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  QuotaPause pause_ ABSL_GUARDED_BY(mutex_);
+  bool is_paused_ ABSL_GUARDED_BY(mutex_) = false;  // by the quota
   bool advancing_ ABSL_GUARDED_BY(mutex_) = false;  // a thread is in Advance; it also sees what others change meanwhile
   Priority priority_ ABSL_GUARDED_BY(mutex_) = Priority::kBulk;  // once options are read, theirs
   std::int64_t num_scoring_ ABSL_GUARDED_BY(mutex_) = 0;  // pairs with the scorer

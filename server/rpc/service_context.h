@@ -4,6 +4,7 @@
 
 #include "server/config/config.h"
 #include "server/metrics/metrics.h"
+#include "server/rpc/access.h"
 #include "server/scoring/hosted_model.h"
 #include "server/scoring/scorer.h"
 
@@ -14,6 +15,7 @@ struct ServiceContext {
   Scorer* scorer;
   Metrics* metrics;
   Limits limits;
+  AccessRule access = {};
 };
 
 inline SchedulerOptions SchedulerOptionsOf(const Limits& limits) {
@@ -26,7 +28,8 @@ inline SchedulerOptions SchedulerOptionsOf(const Limits& limits) {
 // Names of all rpcs, as the metrics know them.
 inline constexpr const char* kMethodNames[] = {"ScorePairs",     "StreamScorePairs", "ScoreCompletions",
                                                "EvaluateObjectives", "ListObjectives", "AnalyzePairs",
-                                               "ListModels",     "GetModel"};
+                                               "ListModels",     "GetModel",         "GetStatus",
+                                               "SetLogLevel",    "ReloadTokens"};
 
 // Names of all services, likewise; in health, too.
 inline constexpr const char* kServiceNames[] = {"prefscore.v1.ScoringService", "prefscore.v1.DiagnosticsService",

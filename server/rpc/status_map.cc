@@ -6,6 +6,7 @@
 #include "google/rpc/error_details.pb.h"
 #include "server/util/field_error.h"
 #include "server/util/retry_delay.h"
+#include "server/util/status_reason.h"
 
 namespace prefscore {
 namespace {
@@ -51,6 +52,8 @@ const std::vector<StatusRow>& StatusTable() {
       {absl::StatusCode::kOutOfRange, grpc::OUT_OF_RANGE, "NON_FINITE_LOG_PROB", false},
       {absl::StatusCode::kInternal, grpc::INTERNAL, "INTERNAL", false},
       {absl::StatusCode::kUnavailable, grpc::UNAVAILABLE, "SHUTTING_DOWN", true},
+      {absl::StatusCode::kUnauthenticated, grpc::UNAUTHENTICATED, "NO_VALID_TOKEN", false},
+      {absl::StatusCode::kPermissionDenied, grpc::PERMISSION_DENIED, "MISSING_ROLE", false},
   };
   return *kTable;
 }
@@ -65,7 +68,8 @@ google::rpc::Status ToRpcStatus(const absl::Status& status) {
 
   google::rpc::ErrorInfo info;
   info.set_domain(kErrorDomain);
-  info.set_reason(row.reason);
+  const std::string own_reason = ReasonOf(status);
+  info.set_reason(own_reason.empty() ? row.reason : own_reason);
   AddDetail(info, result);
 
   const std::string field = FieldOf(status);

@@ -21,7 +21,7 @@ struct StatusRow {
 // A row for each code that the service uses; all others are bugs of the server and become INTERNAL.
 const std::vector<StatusRow>& StatusTable();
 
-// Details: ErrorInfo always, BadRequest where `status` is an INVALID_ARGUMENT that carries a field (field_error.h),
+// Details: ErrorInfo always (with the reason that `status` carries, status_reason.h, or the row's), BadRequest where `status` is an INVALID_ARGUMENT that carries a field (field_error.h),
 // RetryInfo where the table says so, with the delay that `status` carries (retry_delay.h), or 1 s. Long messages are
 // cut: trailers are limited to 8 KiB.
 google::rpc::Status ToRpcStatus(const absl::Status& status);

@@ -25,13 +25,18 @@ namespace prefscore {
 template <typename Request, typename Response>
 class UnaryCall final : public grpc::ServerUnaryReactor {
  public:
-  // Parses `request` and hands the call to `handler`, or finishes it where it does not parse.
+  // Parses `request` and hands the call to `handler`, or finishes it where its caller may not call or it does not parse.
   template <typename Handler>
   static grpc::ServerUnaryReactor* Start(const char* method, const ServiceContext& context,
                                          grpc::CallbackServerContext* rpc, const grpc::ByteBuffer* request,
                                          grpc::ByteBuffer* response, Handler handler) {
     auto* call = new UnaryCall(method, context, rpc, request, response);
-    const absl::Status status = ParseRequest(*request, call->request_, call->invalid_text_);
+    auto caller = CheckAccess(context.access, *rpc);
+    absl::Status status = caller.status();
+    if (status.ok()) {
+      call->caller_ = *std::move(caller);
+      status = ParseRequest(*request, call->request_, call->invalid_text_);
+    }
     if (status.ok()) {
       handler(*call);
     } else {
@@ -49,7 +54,8 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
     return {.priority = priority,
             .deadline = absl::FromChrono(rpc_->deadline()),
             .cancellation = cancellation_,
-            .fingerprint = Fingerprint(*request_buffer_)};
+            .fingerprint = Fingerprint(*request_buffer_),
+            .quota = caller_.quota()};
   }
 
   // The call must not be touched afterwards.
@@ -82,6 +88,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   const absl::Time start_ = absl::Now();
   // Shared: the scorer may ask after gRPC has deleted the call.
   const std::shared_ptr<Cancellation> cancellation_ = std::make_shared<Cancellation>();
+  Caller caller_;
   InvalidText invalid_text_;
   Request request_;
   Response response_;

@@ -41,6 +41,7 @@ struct CallState {
   const Done done;
 
   Ticket ticket;                                 // until the jobs are submitted
+  QuotaCharge charge;
   std::vector<ContentSize> sizes;                // [requests]
   std::vector<Outcome> outcomes;                 // [requests]
   std::vector<std::shared_ptr<GroupJob>> jobs;   // [requests]; null where there is nothing to compute
@@ -51,6 +52,7 @@ struct CallState {
   void Finish(absl::Status status) {
     jobs.clear();
     ticket = {};
+    charge = {};
     done(status, status.ok() ? std::move(outcomes) : std::vector<Outcome>());
   }
 };
@@ -110,11 +112,13 @@ template <typename State>
 absl::Status Scorer::Submit(State& state, const std::function<void(std::size_t, absl::Status)>& finish_job) {
   std::vector<JobPtr> jobs;
   std::int64_t num_tokens = 0;
+  std::int64_t num_tokens_to_compute = 0;
   for (std::size_t idx = 0; idx < state.jobs.size(); ++idx) {
     const auto& job = state.jobs[idx];
     if (job == nullptr) continue;
     for (const GroupForward& forward : job->forwards) num_tokens += forward.group->num_tokens();
     if (job->num_tokens == 0) continue;  // all of it was cached
+    num_tokens_to_compute += job->num_tokens;
     job->priority = state.call.priority;
     job->deadline = state.call.deadline;
     job->cancellation = state.call.cancellation;
@@ -123,7 +127,10 @@ absl::Status Scorer::Submit(State& state, const std::function<void(std::size_t, 
   }
   LearnTokensPerByte(state.sizes, NumModels(state.options), num_tokens);
   state.num_unfinished = jobs.size();
-  return scheduler_.Submit(std::move(state.ticket), std::move(jobs));
+  state.charge.Correct(num_tokens_to_compute);  // before: a submitted call may end at once
+  absl::Status status = scheduler_.Submit(std::move(state.ticket), std::move(jobs));
+  if (!status.ok()) state.charge.Refund();
+  return status;
 }
 
 // Lets a call in, prepares its requests on the tokenizer threads, submits their jobs together, finishes each as it is
@@ -170,12 +177,16 @@ void Scorer::Run(std::shared_ptr<State> state, Prepare prepare, Finish finish) {
         finish(state->requests[idx], state->options, *job, state->outcomes[idx]);
       }
     }
+    if (is_complete) state->charge.Correct(0);
     const absl::Status status = is_complete ? absl::OkStatus() : Submit(*state, finish_job);
     if (is_complete || !status.ok()) state->Finish(status);
   };
 
   const auto start = [this, state, num_requests, prepare, submit, is_cancelled](absl::StatusOr<Ticket> ticket) {
-    if (!ticket.ok()) return state->Finish(ticket.status());
+    if (!ticket.ok()) {
+      state->charge.Refund();
+      return state->Finish(ticket.status());
+    }
     state->ticket = *std::move(ticket);
     for (std::size_t begin = 0; begin < num_requests; begin += kPreparedPerTask) {
       tokenizer_pool_.Post([state, begin, num_requests, prepare, submit, is_cancelled] {
@@ -187,7 +198,13 @@ void Scorer::Run(std::shared_ptr<State> state, Prepare prepare, Finish finish) {
       });
     }
   };
-  scheduler_.Admit(ArrivalOf(state->call, state->sizes, NumModels(state->options)), start);
+  Arrival arrival = ArrivalOf(state->call, state->sizes, NumModels(state->options));
+  if (state->call.quota != nullptr) {
+    auto charge = state->call.quota->Take(arrival.load.num_tokens, state->call.waits_for_room);
+    if (!charge.ok()) return state->Finish(charge.status());
+    state->charge = *std::move(charge);
+  }
+  scheduler_.Admit(std::move(arrival), start);
 }
 
 void Scorer::ScorePairs(std::vector<PairRequest> pairs, PairOptions options, Call call,

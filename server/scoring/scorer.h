@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "server/access/quota.h"
 #include "server/batching/scheduler.h"
 #include "server/scoring/device_health.h"
 #include "server/scoring/group_job.h"
@@ -46,6 +47,7 @@ struct Call {
   // bring one message at a time.
   bool waits_for_room = false;
   std::uint64_t fingerprint = 0;  // of the request, to know it again after a refusal; 0: none
+  std::shared_ptr<Quota> quota = nullptr;  // what is computed for it is charged here; null: nowhere
 };
 
 // Which models score a call's pairs and how; the same for all pairs of a call.

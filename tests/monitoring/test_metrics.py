@@ -10,6 +10,10 @@ from metrics_document import family_of, read_label_values, read_metrics
 NOT_HERE = {
     "prefscore_gpu_memory_used_bytes": "the server computes on the CPU",
     "prefscore_gpu_memory_total_bytes": "the server computes on the CPU",
+    "prefscore_token_requests_total": "the server has no token file",
+    "prefscore_token_charged_tokens_total": "the server has no token file",
+    "prefscore_quota_refusals_total": "the server has no token file",
+    "prefscore_token_expiry_timestamp_seconds": "the server has no token file",
     "prefscore_tls_certificate_expiry_timestamp_seconds": "the server has no certificate",
 }
 

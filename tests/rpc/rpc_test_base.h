@@ -85,6 +85,7 @@ class RpcTestBase : public ::testing::Test {
   std::shared_ptr<testing::FakeModel> policy_ = std::make_shared<testing::FakeModel>("digest-policy", 0.25);
   std::shared_ptr<testing::FakeModel> reference_ = std::make_shared<testing::FakeModel>("digest-reference", 0.5);
   LogProbCache* cache_ = nullptr;  // outlives the server
+  std::string token_file_;         // empty: everybody may call
   // Makes the policy wait until OpenGate.
   void CloseGate() { policy_->BlockOn(&gate_); }
   void OpenGate() {
@@ -114,7 +115,17 @@ class RpcTestBase : public ::testing::Test {
       count(priority, groups, tokens);
     };
     scorer_ = std::make_unique<Scorer>(options, observer);
-    auto server = Server::Start({.address = "127.0.0.1:0", .has_reflection = true}, {registry_.get(), scorer_.get(), metrics_.get(), limits_});
+    if (!token_file_.empty()) {
+      auto tokens = TokenStore::Load(token_file_, metrics_->access().Observer());
+      ASSERT_TRUE(tokens.ok()) << tokens.status();
+      tokens_ = *std::move(tokens);
+    }
+    auto server = Server::Start({.address = "127.0.0.1:0", .has_reflection = true},
+                               {.registry = registry_.get(),
+                                .scorer = scorer_.get(),
+                                .metrics = metrics_.get(),
+                                .limits = limits_,
+                                .access = {tokens_.get()}});
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     grpc::ChannelArguments arguments;
@@ -177,6 +188,7 @@ class RpcTestBase : public ::testing::Test {
   std::atomic<int> num_queue_changes_{0};
   std::unique_ptr<ModelRegistry> registry_;
   std::unique_ptr<Metrics> metrics_;
+  std::unique_ptr<TokenStore> tokens_;
   std::unique_ptr<Scorer> scorer_;
   std::unique_ptr<Server> server_;
   std::shared_ptr<grpc::Channel> channel_;

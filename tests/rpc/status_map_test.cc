@@ -10,6 +10,7 @@
 
 #include "server/util/field_error.h"
 #include "server/util/retry_delay.h"
+#include "server/util/status_reason.h"
 
 namespace prefscore {
 namespace {
@@ -64,17 +65,24 @@ INSTANTIATE_TEST_SUITE_P(
         ExpectedRow{absl::StatusCode::kOutOfRange, grpc::OUT_OF_RANGE, "NON_FINITE_LOG_PROB", false},
         ExpectedRow{absl::StatusCode::kInternal, grpc::INTERNAL, "INTERNAL", false},
         ExpectedRow{absl::StatusCode::kUnavailable, grpc::UNAVAILABLE, "SHUTTING_DOWN", true},
+        ExpectedRow{absl::StatusCode::kUnauthenticated, grpc::UNAUTHENTICATED, "NO_VALID_TOKEN", false},
+        ExpectedRow{absl::StatusCode::kPermissionDenied, grpc::PERMISSION_DENIED, "MISSING_ROLE", false},
         // Codes that the service does not use are its own bugs.
         ExpectedRow{absl::StatusCode::kUnknown, grpc::INTERNAL, "INTERNAL", false},
         ExpectedRow{absl::StatusCode::kAlreadyExists, grpc::INTERNAL, "INTERNAL", false},
-        ExpectedRow{absl::StatusCode::kPermissionDenied, grpc::INTERNAL, "INTERNAL", false},
         ExpectedRow{absl::StatusCode::kAborted, grpc::INTERNAL, "INTERNAL", false},
         ExpectedRow{absl::StatusCode::kUnimplemented, grpc::INTERNAL, "INTERNAL", false},
-        ExpectedRow{absl::StatusCode::kDataLoss, grpc::INTERNAL, "INTERNAL", false},
-        ExpectedRow{absl::StatusCode::kUnauthenticated, grpc::INTERNAL, "INTERNAL", false}),
+        ExpectedRow{absl::StatusCode::kDataLoss, grpc::INTERNAL, "INTERNAL", false}),
     [](const auto& info) { return absl::StatusCodeToString(info.param.code); });
 
-TEST(StatusMapTest, EveryRowOfTheTableIsTestedAbove) { EXPECT_EQ(StatusTable().size(), 9); }
+TEST(StatusMapTest, EveryRowOfTheTableIsTestedAbove) { EXPECT_EQ(StatusTable().size(), 11); }
+
+TEST(StatusMapTest, AReasonOfItsOwnGoesBeforeThatOfTheCode) {
+  const absl::Status status = WithReason(absl::ResourceExhaustedError("what"), "OVER_QUOTA");
+  google::rpc::ErrorInfo info;
+  ASSERT_TRUE(Find(ToRpcStatus(status), info));
+  EXPECT_EQ(info.reason(), "OVER_QUOTA");
+}
 
 TEST(StatusMapTest, OkHasNoDetails) {
   EXPECT_TRUE(ToGrpcStatus(absl::OkStatus()).ok());

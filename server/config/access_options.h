@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who may call.
+#pragma once
+
+#include <string>
+
+namespace CLI {
+class App;
+}
+
+namespace prefscore {
+
+struct AccessOptions {
+  std::string token_file;  // as server/access/token_file.h says, read when the server starts; empty: all may call
+};
+
+void AddOptions(CLI::App& app, AccessOptions& options);
+
+}  // namespace prefscore

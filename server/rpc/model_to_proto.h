@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// A hosted model as ModelService and AdminService tell of it.
+#pragma once
+
+#include "prefscore/v1/models.pb.h"
+#include "server/scoring/hosted_model.h"
+
+namespace prefscore {
+
+void ModelToProto(const HostedModel& model, const ModelRegistry& registry, v1::Model& proto);
+
+}  // namespace prefscore
