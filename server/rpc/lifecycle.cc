@@ -6,10 +6,7 @@
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/impl/server_builder_option.h>
 #include <grpcpp/impl/server_builder_plugin.h>
-#include <signal.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <chrono>
 #include <memory>
 #include <utility>
@@ -25,6 +22,10 @@ namespace {
 // Clients may ping an idle connection this often; gRPC's own limit of 5 minutes ends connections of clients that keep a
 // long call alive through a NAT.
 constexpr int kMinPingIntervalMs = 10'000;
+// A client that is silent for the first is asked for a sign of life; without one for the second it is gone, and with it the
+// work that it waits for. gRPC's own defaults keep what a vanished machine asked for, for two hours.
+constexpr int kKeepaliveTimeMs = 60'000;
+constexpr int kKeepaliveTimeoutMs = 20'000;
 // Beyond what clients of one connection need; a bound on what one connection can make the server hold.
 constexpr int kMaxConcurrentCallsPerConnection = 1024;
 // Of the headers of one call, the token and traces included. More is refused before anything else looks at the call.
@@ -48,19 +49,18 @@ class WithoutReflection : public grpc::ServerBuilderOption {
   }
 };
 
-int signal_pipe[2];
+// Between the announcement that a connection ends and its end.
+constexpr absl::Duration kFarewell = absl::Milliseconds(500);
 
-void OnSignal(int) {
-  const int saved_errno = errno;
-  const char byte = 0;
-  [[maybe_unused]] const ssize_t num_written = write(signal_pipe[1], &byte, 1);
-  errno = saved_errno;
+ServiceContext WithOpenCalls(ServiceContext context, OpenCalls& open_calls) {
+  context.open_calls = &open_calls;
+  return context;
 }
 
 }  // namespace
 
 Server::Server(const ListenerOptions& listener, const ServiceContext& context)
-    : context_(context),
+    : context_(WithOpenCalls(context, open_calls_)),
       credentials_(ListenerCredentials(listener.files)),
       scoring_service_(context_),
       diagnostics_service_(context_),
@@ -77,6 +77,9 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ListenerOptions& lis
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxConcurrentCallsPerConnection);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kMinPingIntervalMs);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveTimeMs);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeTimeoutMs);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, kMaxConnectionIdleMs);
@@ -109,37 +112,36 @@ void Server::SetServing(const std::string& service, bool is_serving) {
 }
 
 Server::~Server() {
-  if (server_ != nullptr) Drain(absl::ZeroDuration());
+  if (server_ != nullptr) Drain({absl::ZeroDuration(), absl::ZeroDuration()});
 }
 
-bool Server::Drain(absl::Duration grace) {
-  const absl::Time deadline = absl::Now() + grace;
+DrainReport Server::Drain(DrainTimes times) {
   context_.scorer->device_health().Watch(nullptr);
   server_->GetHealthCheckService()->SetServingStatus(false);  // of all services
   for (const char* service : kServiceNames) context_.metrics->SetServing(service, false);
+  hurry_.WaitForNotificationWithTimeout(times.delay);
+
+  const absl::Time deadline = absl::Now() + times.grace;
   scoring_service_.DrainStreams();
   diagnostics_service_.DrainStreams();
-  const bool is_done = context_.scorer->Drain(grace);
+  if (!context_.scorer->Drain(times.grace)) num_abandoned_ += context_.scorer->Abandon();
+  open_calls_.Close();  // whoever still comes is refused, and not waited for
+  open_calls_.AwaitNone(deadline);
+  const DrainReport report = {.num_not_computed = num_abandoned_,
+                              .num_not_answered = open_calls_.AwaitLast(kLastWords)};
   acceptor_->Stop();
-  server_->Shutdown(absl::ToChronoTime(deadline));
+  // Who watches the server's health never ends a call. Refusals get their time to leave.
+  server_->Shutdown(absl::ToChronoTime(absl::Now() + kFarewell));
   server_->Wait();
   server_.reset();
-  return is_done;
+  return report;
 }
 
-TerminationSignal::TerminationSignal() {
-  if (pipe(signal_pipe) != 0) return;  // out of file descriptors: signals end the process, as they do by default
-  struct sigaction action = {};
-  action.sa_handler = OnSignal;
-  action.sa_flags = SA_RESETHAND;
-  sigaction(SIGTERM, &action, nullptr);
-  sigaction(SIGINT, &action, nullptr);
-}
-
-void TerminationSignal::Wait() {
-  char byte = 0;
-  while (read(signal_pipe[0], &byte, 1) < 0 && errno == EINTR) {
-  }
+void Server::HurryDrain() {
+  if (is_hurried_.exchange(true)) return;
+  hurry_.Notify();
+  num_abandoned_ += context_.scorer->Abandon();
+  open_calls_.Hurry();
 }
 
 }  // namespace prefscore

@@ -4,15 +4,19 @@
 
 #include <grpcpp/server.h>
 
+#include <atomic>
+#include <cstdint>
 #include <memory>
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
 #include "server/rpc/acceptor.h"
 #include "server/rpc/credentials.h"
 #include "server/rpc/diagnostics_service.h"
 #include "server/rpc/model_service.h"
+#include "server/rpc/open_calls.h"
 #include "server/rpc/scoring_service.h"
 #include "server/rpc/service_context.h"
 
@@ -22,6 +26,20 @@ struct ListenerOptions {
   std::string address;                                // HOST:PORT; port 0 takes a free one
   std::shared_ptr<CertificateFiles> files = nullptr;  // null: plain text
   bool has_reflection = false;                        // whether clients may ask what services there are
+};
+
+struct DrainTimes {
+  // From health NOT_SERVING to the first refusal: for load balancers, which go on sending until they have noticed.
+  absl::Duration delay;
+  // From the first refusal on, for what was admitted until then.
+  absl::Duration grace;
+};
+
+// What a drain did not wait for. Whoever sent it was told to try elsewhere, or lost the connection.
+struct DrainReport {
+  std::int64_t num_not_computed = 0;  // pairs and prompts that were queued, and calls that were being tokenised
+  std::int64_t num_not_answered = 0;  // calls whose client did not take the answer, or whose batch took too long
+  bool is_complete() const { return num_not_computed == 0 && num_not_answered == 0; }
 };
 
 // Serves from Start until it is drained or destroyed. Health is that of the device: where it fails again and again, all
@@ -34,15 +52,26 @@ class Server {
 
   int port() const { return acceptor_->port(); }
 
-  // Health NOT_SERVING; new work is refused with UNAVAILABLE; what was admitted is finished and answered; then the
-  // server stops. What is not done after `grace` is cancelled. Returns whether everything was done.
-  bool Drain(absl::Duration grace);
+  // Health NOT_SERVING; after the delay new work is refused with UNAVAILABLE; what was admitted is finished and answered;
+  // then the server stops. What still waits after the grace is refused, too; the batch in flight gets kLastWords to end.
+  // Once.
+  DrainReport Drain(DrainTimes times);
+
+  // Ends delay and grace of the drain that is under way, or to come. At any time, from any thread.
+  void HurryDrain();
+
+  // How long answers may take to leave once the grace is over.
+  static constexpr absl::Duration kLastWords = absl::Seconds(2);
 
  private:
   Server(const ListenerOptions& listener, const ServiceContext& context);
   // In health and metrics.
   void SetServing(const std::string& service, bool is_serving);
 
+  OpenCalls open_calls_;
+  absl::Notification hurry_;
+  std::atomic<bool> is_hurried_{false};
+  std::atomic<std::int64_t> num_abandoned_{0};
   const ServiceContext context_;
   const std::shared_ptr<grpc::ServerCredentials> credentials_;
   ScoringService scoring_service_;
@@ -50,14 +79,6 @@ class Server {
   ModelService model_service_;
   std::unique_ptr<Acceptor> acceptor_;
   std::unique_ptr<grpc::Server> server_;
-};
-
-// From construction on, the first SIGTERM and the first SIGINT only wake Wait; a second one ends the process, as every
-// one does before. One per process.
-class TerminationSignal {
- public:
-  TerminationSignal();
-  void Wait();
 };
 
 }  // namespace prefscore
