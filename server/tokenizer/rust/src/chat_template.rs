@@ -25,8 +25,8 @@ const STACK_BYTES: usize = 512 << 20;
 /// Fuel does not bound comparing or joining lists that hold each other twice. What takes longer is given up: its thread
 /// goes on until it is done or the process ends. Real templates take milliseconds.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// Nor does fuel bound the memory of a list that the engine itself turns into text (`~`, `upper` and their like) where it
-/// holds the same long text many times. Real templates need some MiB, and a few times what they are given. A fuzzer,
+/// Nor does fuel bound the memory of a list that the engine itself turns into text (`~`, `upper` and their like) where
+/// it holds the same long text many times. Real templates need some MiB, and a few times what they are given. A fuzzer,
 /// which goes on after each, has less to lose.
 const BASE_MEMORY_BYTES: usize = if cfg!(fuzzing) { 4 << 20 } else { 256 << 20 };
 const MEMORY_PER_INPUT_BYTE: usize = 64;
