@@ -74,7 +74,9 @@ TEST_F(AccessTest, NoMethodAnswersWithoutAToken) {
       done.WaitForNotification();
       EXPECT_EQ(status.error_code(), grpc::UNAUTHENTICATED) << method->full_name();
       EXPECT_EQ(DetailsOf(status).reason, "NO_VALID_TOKEN") << method->full_name();
-      EXPECT_EQ(MetricValue("prefscore_requests_total", {{"method", method->name()}, {"code", "UNAUTHENTICATED"}}), 1);
+      WaitUntil("the refusal is counted, which a stream's is once it has ended", [&] {
+        return MetricValue("prefscore_requests_total", {{"method", method->name()}, {"code", "UNAUTHENTICATED"}}) == 1;
+      });
       ++num_methods;
     }
   }
@@ -251,7 +253,7 @@ TEST_F(AccessTest, AStreamThatPausesEndsWithTheServer) {
   message.mutable_options();
   stream->Write(message);
   WaitUntil("the stream is open", [&] { return MetricValue("prefscore_streams_in_flight") == 1; });
-  EXPECT_TRUE(server_->Drain({absl::ZeroDuration(), absl::Minutes(5)}).is_complete());
+  EXPECT_TRUE(server_->Drain({.delay = absl::ZeroDuration(), .grace = absl::Seconds(20)}).is_complete());
   v1::StreamScorePairsResponse response;
   EXPECT_FALSE(stream->Read(&response));
   EXPECT_EQ(stream->Finish().error_code(), grpc::UNAVAILABLE);
