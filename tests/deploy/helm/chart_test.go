@@ -259,8 +259,12 @@ func TestPrometheusFindsTheJobThatTheRulesAskFor(t *testing.T) {
 	var monitor monitoring.ServiceMonitor
 	find(t, objects, "ServiceMonitor", "prefscore", &monitor)
 	tls := monitor.Spec.Endpoints[0].TLSConfig
-	if tls == nil || tls.CA.Secret.Name != "prefscore-tls" || tls.KeySecret.Key != "tls.key" || *tls.ServerName != "localhost" {
+	if tls == nil || tls.CA.Secret.Name != "prefscore-tls" || tls.KeySecret.Key != "tls.key" ||
+		*tls.ServerName != "localhost" {
 		t.Error(tls)
+	}
+	if sent := monitor.Spec.Endpoints[0].Authorization; sent == nil || sent.Credentials.Key != "prometheus.token" {
+		t.Error(sent)
 	}
 	relabeling := monitor.Spec.Endpoints[0].RelabelConfigs[0]
 	if relabeling.TargetLabel != "job" || *relabeling.Replacement != "prefscore" {

@@ -29,13 +29,20 @@ func TestTheServerAcceptsItsConfiguration(t *testing.T) {
 		t.Fatal(err)
 	}
 	certificates := certificateFolder(t)
+	tokens := t.TempDir()
+	entry := "[[token]]\nname = \"trainer\"\nroles = [\"score\"]\nsha256 = \"" +
+		strings.Repeat("0123456789abcdef", 4) + "\"\n"
+	if err := os.WriteFile(filepath.Join(tokens, "tokens.toml"), []byte(entry), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	eachValueFile(t, func(t *testing.T, file string) {
-		// The check wants models and certificates to be there.
+		// The check wants models, certificates and tokens to be there.
 		config := serverToml(t, file, values{"config": values{"model": []any{"policy=/models/policy",
 			"reference=/models/reference"}}})
 		config = strings.ReplaceAll(config, "/models/", demo+"/")
 		config = strings.ReplaceAll(config, "/var/cache/prefscore", t.TempDir())
 		config = strings.ReplaceAll(config, "/run/prefscore/tls", certificates)
+		config = strings.ReplaceAll(config, "/run/prefscore/tokens", tokens)
 		path := filepath.Join(t.TempDir(), "server.toml")
 		if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
 			t.Fatal(err)
@@ -48,7 +55,8 @@ func TestTheServerAcceptsItsConfiguration(t *testing.T) {
 
 func TestWithTLSNothingIsServedInPlainText(t *testing.T) {
 	config := serverToml(t, "examples/gpu-cluster.yaml", nil)
-	if strings.Contains(config, "allow-plaintext") || !strings.Contains(config, "tls-client-ca") {
+	if strings.Contains(config, "allow-plaintext") || !strings.Contains(config, "tls-client-ca") ||
+		!strings.Contains(config, "token-file") {
 		t.Error(config)
 	}
 	config = serverToml(t, "", values{"tls": values{"secretName": "certificate"}})

@@ -48,6 +48,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- else -}}
 {{- $_ := set $options "allow-plaintext" true -}}
 {{- end -}}
+{{- if .Values.tokens.secretName -}}
+{{- $_ := set $options "token-file" "/run/prefscore/tokens/tokens.toml" -}}
+{{- end -}}
 {{- $options | toJson -}}
 {{- end -}}
 
