@@ -26,6 +26,7 @@
 #include "server/scoring/calibration.h"
 #include "server/scoring/scorer.h"
 #include "server/tls/certificate_files.h"
+#include "server/util/descriptor_limit.h"
 #include "server/util/host_port.h"
 #include "server/util/periodic_task.h"
 #include "server/util/status_macros.h"
@@ -151,6 +152,7 @@ absl::StatusOr<GuardedAccess> OpenTokens(const AccessOptions& options, Metrics& 
 }
 
 absl::Status Run(const ServerConfig& config) {
+  RaiseDescriptorLimit();
   ASSIGN_OR_RETURN(const std::shared_ptr<CertificateFiles> certificate_files, OpenCertificateFiles(config.transport));
   RETURN_IF_ERROR(CheckTokenFile(config.access));  // before models are loaded, which takes long
   const std::string device = ResolveDevice(config.device.device);

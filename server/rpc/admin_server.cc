@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/rpc/admin_server.h"
 
-#include <chrono>
-
+#include "absl/time/clock.h"
 #include "server/util/status_macros.h"
 
 namespace prefscore {
@@ -16,9 +15,7 @@ absl::StatusOr<std::unique_ptr<AdminServer>> AdminServer::Start(const ListenerOp
 }
 
 AdminServer::~AdminServer() {
-  if (listener_.server == nullptr) return;
-  listener_.server->Shutdown(std::chrono::system_clock::now());
-  listener_.server->Wait();
+  if (listener_.server != nullptr) listener_.Stop(absl::Now());
 }
 
 }  // namespace prefscore

@@ -18,7 +18,7 @@ class AdminServer {
                                                             const ServiceContext& context, const AdminContext& admin);
   ~AdminServer();
 
-  int port() const { return listener_.port; }
+  int port() const { return listener_.port(); }
 
  private:
   AdminServer(const ServiceContext& context, const AdminContext& admin) : service_(context, admin) {}

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <chrono>
 #include <memory>
 
 #include "absl/time/clock.h"
@@ -62,9 +61,7 @@ bool Server::Drain(absl::Duration grace) {
   scoring_service_.DrainStreams();
   diagnostics_service_.DrainStreams();
   const bool is_done = context_.scorer->Drain(grace);
-  listener_.server->Shutdown(absl::ToChronoTime(deadline));
-  listener_.server->Wait();
-  listener_.server.reset();
+  listener_.Stop(deadline);
   return is_done;
 }
 

@@ -23,7 +23,7 @@ class Server {
   static absl::StatusOr<std::unique_ptr<Server>> Start(const ListenerOptions& listener, const ServiceContext& context);
   ~Server();
 
-  int port() const { return listener_.port; }
+  int port() const { return listener_.port(); }
 
   // Health NOT_SERVING; new work is refused with UNAVAILABLE; what was admitted is finished and answered; then the
   // server stops. What is not done after `grace` is cancelled. Returns whether everything was done.

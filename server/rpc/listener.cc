@@ -7,9 +7,10 @@
 #include <grpcpp/impl/server_builder_option.h>
 #include <grpcpp/impl/server_builder_plugin.h>
 
+#include <utility>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
+#include "server/util/status_macros.h"
 
 namespace prefscore {
 namespace {
@@ -42,6 +43,13 @@ class WithoutReflection : public grpc::ServerBuilderOption {
 
 }  // namespace
 
+void Listener::Stop(absl::Time deadline) {
+  acceptor->Stop();
+  server->Shutdown(absl::ToChronoTime(deadline));
+  server->Wait();
+  server.reset();
+}
+
 absl::StatusOr<Listener> Listen(const ListenerOptions& options, const Limits& limits,
                                 std::initializer_list<grpc::Service*> services) {
   grpc::EnableDefaultHealthCheckService(true);
@@ -49,9 +57,9 @@ absl::StatusOr<Listener> Listen(const ListenerOptions& options, const Limits& li
 
   Listener listener;
   listener.credentials = ListenerCredentials(options.files);
+  ASSIGN_OR_RETURN(listener.acceptor, Acceptor::Listen(options.address));
   grpc::ServerBuilder builder;
   builder.SetMaxReceiveMessageSize(static_cast<int>(limits.max_message_bytes));
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // a port in use is an error, not shared
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxConcurrentCallsPerConnection);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kMinPingIntervalMs);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
@@ -63,13 +71,12 @@ absl::StatusOr<Listener> Listen(const ListenerOptions& options, const Limits& li
   quota.Resize(limits.max_queued_bytes + kArrivingMessages * limits.max_message_bytes);
   builder.SetResourceQuota(quota);
   if (!options.has_reflection) builder.SetOption(std::make_unique<WithoutReflection>());
-  builder.AddListeningPort(options.address, listener.credentials, &listener.port);
+  auto connections = builder.experimental().AddExternalConnectionAcceptor(
+      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, listener.credentials);
   for (grpc::Service* service : services) builder.RegisterService(service);
   listener.server = builder.BuildAndStart();
-  if (listener.server == nullptr || listener.port == 0) {
-    return absl::UnavailableError(
-        absl::StrCat("cannot listen on ", options.address, ": the port is in use or the address is not this machine's"));
-  }
+  if (listener.server == nullptr) return absl::InternalError("gRPC does not start; its own lines in the log say why");
+  listener.acceptor->Start(std::move(connections));
   return listener;
 }
 

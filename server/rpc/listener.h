@@ -3,14 +3,16 @@
 #pragma once
 
 #include <grpcpp/server.h>
-#include <grpcpp/server_builder.h>
+#include <grpcpp/impl/service_type.h>
 
 #include <initializer_list>
 #include <memory>
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "server/config/limits.h"
+#include "server/rpc/acceptor.h"
 #include "server/rpc/credentials.h"
 
 namespace prefscore {
@@ -23,9 +25,13 @@ struct ListenerOptions {
 
 // A server with its port and what must live as long.
 struct Listener {
+  int port() const { return acceptor->port(); }
+  // No further connections or calls; what is under way goes on until `deadline`, and is then cancelled.
+  void Stop(absl::Time deadline);
+
   std::shared_ptr<grpc::ServerCredentials> credentials;
-  std::unique_ptr<grpc::Server> server;
-  int port = 0;
+  std::unique_ptr<Acceptor> acceptor;
+  std::unique_ptr<grpc::Server> server;  // null once it is stopped
 };
 
 // Starts to serve `services` and health. UNAVAILABLE where the address cannot be bound.

@@ -99,6 +99,20 @@ def test_idle_connections_by_the_thousand(server, ask):
         assert grown < 128 << 10
 
 
+def test_a_server_out_of_file_descriptors_serves_again_once_it_has_some(start_server, demo_flags, ask):
+    with start_server(*demo_flags) as server:
+        process = psutil.Process(server.process.pid)
+        limit = process.num_fds() + 100
+        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (limit, limit))
+        with contextlib.ExitStack() as stack:
+            waiting = [stack.enter_context(connect(server)) for _ in range(150)]
+            with contextlib.suppress(ConnectionError):
+                assert waiting[-1].recv(1) == b"", "there is no room for it: it is closed"
+            assert process.num_fds() < limit, "some are spared for files"
+        wait_until("the others have gone", lambda: process.num_fds() < limit - 64)
+        assert ask(server.address) == MODELS
+
+
 def test_resets_in_bulk(server, ask):
     """CVE-2023-44487: streams that are opened and reset at once, on one connection."""
     before = resident_bytes(server)
