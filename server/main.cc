@@ -13,6 +13,7 @@
 #include "server/access/token_store.h"
 #include "server/cache/log_prob_cache.h"
 #include "server/config/config.h"
+#include "server/logging/logger.h"
 #include "server/metrics/exposer.h"
 #include "server/metrics/gpu_metrics.h"
 #include "server/metrics/metrics.h"
@@ -140,11 +141,11 @@ struct GuardedAccess {
   std::unique_ptr<PeriodicTask> reload;
 };
 
-absl::StatusOr<GuardedAccess> OpenTokens(const AccessOptions& options, Metrics& metrics) {
+absl::StatusOr<GuardedAccess> OpenTokens(const AccessOptions& options, Metrics& metrics, Logger& logger) {
   GuardedAccess access;
   if (options.token_file.empty()) return access;
   AccessObserver observer = metrics.access().Observer();
-  observer.on_note = [](const std::string& note) { std::cout << absl::StrCat("tokens: ", note, "\n") << std::flush; };
+  observer.on_note = [&logger](const std::string& note) { logger.Log(LogLevel::kInfo, absl::StrCat("tokens: ", note)); };
   ASSIGN_OR_RETURN(access.tokens, TokenStore::Load(options.token_file, std::move(observer)));
   access.reload = std::make_unique<PeriodicTask>(kTokenFileLookPeriod,
                                                  [&tokens = *access.tokens] { tokens.ReloadIfChanged(); });
@@ -153,6 +154,7 @@ absl::StatusOr<GuardedAccess> OpenTokens(const AccessOptions& options, Metrics& 
 
 absl::Status Run(const ServerConfig& config) {
   RaiseDescriptorLimit();
+  Logger logger({});
   ASSIGN_OR_RETURN(const std::shared_ptr<CertificateFiles> certificate_files, OpenCertificateFiles(config.transport));
   RETURN_IF_ERROR(CheckTokenFile(config.access));  // before models are loaded, which takes long
   const std::string device = ResolveDevice(config.device.device);
@@ -160,7 +162,7 @@ absl::Status Run(const ServerConfig& config) {
   Metrics metrics({std::begin(kMethodNames), std::end(kMethodNames)},
                   {std::begin(kServiceNames), std::end(kServiceNames)}, LabelsOf(registry));
   metrics.SetQueueLimit(config.limits.max_queued_tokens);
-  ASSIGN_OR_RETURN(const GuardedAccess access, OpenTokens(config.access, metrics));
+  ASSIGN_OR_RETURN(const GuardedAccess access, OpenTokens(config.access, metrics, logger));
   const std::unique_ptr<LogProbCache> cache = OpenCache(config, metrics);
   ScorerOptions scorer_options;
   scorer_options.cache = cache.get();
@@ -191,7 +193,7 @@ absl::Status Run(const ServerConfig& config) {
   std::unique_ptr<AdminServer> admin;
   if (!config.listen.admin.empty()) {
     ASSIGN_OR_RETURN(admin, AdminServer::Start({.address = config.listen.admin, .files = certificate_files}, context,
-                                               {.tokens = access.tokens.get(), .logger = LOGGER}));
+                                               {.tokens = access.tokens.get(), .logger = &logger}));
   }
   ASSIGN_OR_RETURN(const auto server, Server::Start({.address = config.listen.grpc,
                                                      .files = certificate_files,
