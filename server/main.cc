@@ -5,6 +5,7 @@
 #include <iostream>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "server/cache/log_prob_cache.h"
 #include "server/config/config.h"
 #include "server/logging/logger.h"
+#include "server/metrics/call_totals.h"
 #include "server/metrics/exposer.h"
 #include "server/metrics/gpu_metrics.h"
 #include "server/metrics/metrics.h"
@@ -31,9 +33,14 @@
 #include "server/util/host_port.h"
 #include "server/util/periodic_task.h"
 #include "server/util/status_macros.h"
+#include "server/util/termination_signals.h"
 
 namespace prefscore {
 namespace {
+
+// Exit codes. 0: stopped as asked, and whatever was admitted is answered.
+constexpr int kFailed = 1;  // could not start
+constexpr int kCutOff = 3;  // stopped as asked, but some admitted work was not waited for
 
 // What "auto" means on this machine; a server that is slow for want of a GPU says why.
 std::string ResolveDevice(const std::string& device) {
@@ -152,7 +159,21 @@ absl::StatusOr<GuardedAccess> OpenTokens(const AccessOptions& options, Metrics& 
   return access;
 }
 
-absl::Status Run(const ServerConfig& config) {
+// Drains until all is answered, the grace is over or a second signal comes.
+DrainReport DrainOn(TerminationSignals& signals, Server& server, const ServerConfig& config) {
+  std::cout << "shutting down" << std::endl;
+  std::thread second([&] {
+    if (!signals.Wait()) return;
+    std::cout << "a second signal: what waits is refused" << std::endl;
+    server.HurryDrain();
+  });
+  const DrainReport report = server.Drain({.delay = config.shutdown.delay(), .grace = config.shutdown.grace()});
+  signals.Stop();
+  second.join();
+  return report;
+}
+
+absl::StatusOr<DrainReport> Run(const ServerConfig& config, TerminationSignals& signals) {
   RaiseDescriptorLimit();
   Logger logger({});
   ASSIGN_OR_RETURN(const std::shared_ptr<CertificateFiles> certificate_files, OpenCertificateFiles(config.transport));
@@ -199,7 +220,7 @@ absl::Status Run(const ServerConfig& config) {
                                                      .files = certificate_files,
                                                      .has_reflection = has_reflection},
                                                     context));
-  TerminationSignal signal;
+  signals.Serve();
   std::cout << "listening on " << HostOf(config.listen.grpc) << ":" << server->port() << std::endl;
   if (admin != nullptr) {
     std::cout << "admin service on " << HostOf(config.listen.admin) << ":" << admin->port() << std::endl;
@@ -216,12 +237,31 @@ absl::Status Run(const ServerConfig& config) {
                         << " ms a pass" << std::endl;
               metrics.OnCostFitted(model.name, cost);
             }});
-  signal.Wait();
-  std::cout << "shutting down" << std::endl;
-  if (!server->Drain(config.shutdown.grace())) {
-    return absl::DeadlineExceededError("some work was not done within --shutdown-grace and was cancelled");
-  }
-  return absl::OkStatus();
+  signals.Wait();
+  const DrainReport report = DrainOn(signals, *server, config);
+  std::cout << "stopped; since the start " << CallTotals(*metrics.registry()) << std::endl;
+  return report;
+}
+
+int Fail(const absl::Status& status) {
+  std::cerr << "prefscore-server: " << std::string(status.message()) << std::endl;
+  return kFailed;
+}
+
+int CheckOnly(const ServerConfig& config, const std::string& effective) {
+  std::cout << effective << std::endl;
+  const absl::Status status = CheckFiles(config);
+  if (!status.ok()) return Fail(status);
+  std::cout << "the configuration is good" << std::endl;
+  return 0;
+}
+
+int ExitCodeOf(const DrainReport& report) {
+  if (report.is_complete()) return 0;
+  std::cerr << "prefscore-server: cut off by the end of --shutdown-grace or a second signal: " << report.num_not_computed
+            << " pairs, prompts or calls that waited to be scored, " << report.num_not_answered
+            << " calls that had no answer yet" << std::endl;
+  return kCutOff;
 }
 
 }  // namespace
@@ -229,19 +269,14 @@ absl::Status Run(const ServerConfig& config) {
 
 int main(int argc, char** argv) {
   const auto line = prefscore::ParseCommandLine(argc, argv);
-  absl::Status status = line.status();
-  if (status.ok() && !line->text.empty()) {
+  if (!line.ok()) return prefscore::Fail(line.status());
+  if (!line->text.empty()) {
     std::cout << line->text;
     return 0;
   }
-  if (status.ok()) {
-    std::cout << line->effective << std::endl;
-    status = line->check_only ? prefscore::CheckFiles(line->config) : prefscore::Run(line->config);
-  }
-  if (status.ok()) {
-    if (line->check_only) std::cout << "the configuration is good" << std::endl;
-    return 0;
-  }
-  std::cerr << "prefscore-server: " << std::string(status.message()) << std::endl;
-  return 1;
+  if (line->check_only) return prefscore::CheckOnly(line->config, line->effective);
+  prefscore::TerminationSignals signals;
+  std::cout << line->effective << std::endl;
+  const auto report = prefscore::Run(line->config, signals);
+  return report.ok() ? prefscore::ExitCodeOf(*report) : prefscore::Fail(report.status());
 }

@@ -214,6 +214,17 @@ bool Scheduler::Drain(absl::Duration grace) {
   return mutex_.AwaitWithTimeout(absl::Condition(this, &Scheduler::IsDone), grace);
 }
 
+std::int64_t Scheduler::Abandon() {
+  absl::MutexLock lock(&mutex_);
+  admitting_ = false;
+  stopping_ = true;
+  DropParked([](const Arrival&) { return true; }, ShuttingDown());
+  const std::vector<JobPtr> jobs = queue_.TakeAll();
+  Drop(jobs, ShuttingDown());
+  const auto is_of_a_call = [](const JobPtr& job) { return !job->is_probe; };
+  return std::count_if(jobs.begin(), jobs.end(), is_of_a_call) + num_tickets_;
+}
+
 bool Scheduler::IsDone() const {
   return queue_.empty() && num_in_flight_ == 0 && num_tickets_ == 0 && callbacks_.empty() && num_calling_back_ == 0;
 }

@@ -126,6 +126,10 @@ class Scheduler {
   // Returns whether everything was done.
   bool Drain(absl::Duration grace);
 
+  // Stops admitting and ends what is admitted now, with UNAVAILABLE, but for the batch in flight. Returns how many jobs, and
+  // calls whose jobs were not submitted yet, these are.
+  std::int64_t Abandon();
+
  private:
   friend class Ticket;
 

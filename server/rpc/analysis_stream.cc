@@ -74,6 +74,7 @@ void AnalysisStream::OnDone() {
   context_.metrics->OnRequest("AnalyzePairs", CountedCode(code, start_, absl::FromChrono(rpc_->deadline()), end),
                               end - start_);
   context_.metrics->OnStreamClosed();
+  open_call_.Leave();
   streams_.Remove(shared_from_this());
 }
 

@@ -50,6 +50,7 @@ class AnalysisStream final : public grpc::ServerReadReactor<grpc::ByteBuffer>,
         response_(response),
         pool_(pool),
         streams_(streams),
+        open_call_(context.open_calls->Enter()),
         caller_(std::move(caller)),
         pause_(caller_.quota()) {}
 
@@ -82,6 +83,7 @@ class AnalysisStream final : public grpc::ServerReadReactor<grpc::ByteBuffer>,
   grpc::ByteBuffer* const response_;
   WorkerPool& pool_;
   StreamSet<AnalysisStream>& streams_;
+  OpenCalls::Entry open_call_;
   const Caller caller_;
   const absl::Time start_ = absl::Now();
   const std::shared_ptr<Cancellation> cancellation_ = std::make_shared<Cancellation>();

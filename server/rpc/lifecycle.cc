@@ -3,10 +3,7 @@
 
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
-#include <signal.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <memory>
 
 #include "absl/time/clock.h"
@@ -15,19 +12,21 @@
 namespace prefscore {
 namespace {
 
-int signal_pipe[2];
+// Between the announcement that a connection ends and its end.
+constexpr absl::Duration kFarewell = absl::Milliseconds(500);
 
-void OnSignal(int) {
-  const int saved_errno = errno;
-  const char byte = 0;
-  [[maybe_unused]] const ssize_t num_written = write(signal_pipe[1], &byte, 1);
-  errno = saved_errno;
+ServiceContext WithOpenCalls(ServiceContext context, OpenCalls& open_calls) {
+  context.open_calls = &open_calls;
+  return context;
 }
 
 }  // namespace
 
 Server::Server(const ServiceContext& context)
-    : context_(context), scoring_service_(context_), diagnostics_service_(context_), model_service_(context_) {}
+    : context_(WithOpenCalls(context, open_calls_)),
+      scoring_service_(context_),
+      diagnostics_service_(context_),
+      model_service_(context_) {}
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ListenerOptions& listener, const ServiceContext& context) {
   std::unique_ptr<Server> server(new Server(context));
@@ -50,34 +49,33 @@ void Server::SetServing(const std::string& service, bool is_serving) {
 }
 
 Server::~Server() {
-  if (listener_.server != nullptr) Drain(absl::ZeroDuration());
+  if (listener_.server != nullptr) Drain({absl::ZeroDuration(), absl::ZeroDuration()});
 }
 
-bool Server::Drain(absl::Duration grace) {
-  const absl::Time deadline = absl::Now() + grace;
+DrainReport Server::Drain(DrainTimes times) {
   context_.scorer->device_health().Watch(nullptr);
   listener_.server->GetHealthCheckService()->SetServingStatus(false);  // of all services
   for (const char* service : kServiceNames) context_.metrics->SetServing(service, false);
+  hurry_.WaitForNotificationWithTimeout(times.delay);
+
+  const absl::Time deadline = absl::Now() + times.grace;
   scoring_service_.DrainStreams();
   diagnostics_service_.DrainStreams();
-  const bool is_done = context_.scorer->Drain(grace);
-  listener_.Stop(deadline);
-  return is_done;
+  if (!context_.scorer->Drain(times.grace)) num_abandoned_ += context_.scorer->Abandon();
+  open_calls_.Close();  // whoever still comes is refused, and not waited for
+  open_calls_.AwaitNone(deadline);
+  const DrainReport report = {.num_not_computed = num_abandoned_,
+                              .num_not_answered = open_calls_.AwaitLast(kLastWords)};
+  // Who watches the server's health never ends a call. Refusals get their time to leave.
+  listener_.Stop(absl::Now() + kFarewell);
+  return report;
 }
 
-TerminationSignal::TerminationSignal() {
-  if (pipe(signal_pipe) != 0) return;  // out of file descriptors: signals end the process, as they do by default
-  struct sigaction action = {};
-  action.sa_handler = OnSignal;
-  action.sa_flags = SA_RESETHAND;
-  sigaction(SIGTERM, &action, nullptr);
-  sigaction(SIGINT, &action, nullptr);
-}
-
-void TerminationSignal::Wait() {
-  char byte = 0;
-  while (read(signal_pipe[0], &byte, 1) < 0 && errno == EINTR) {
-  }
+void Server::HurryDrain() {
+  if (is_hurried_.exchange(true)) return;
+  hurry_.Notify();
+  num_abandoned_ += context_.scorer->Abandon();
+  open_calls_.Hurry();
 }
 
 }  // namespace prefscore

@@ -18,6 +18,10 @@ namespace {
 // Clients may ping an idle connection this often; gRPC's own limit of 5 minutes ends connections of clients that keep a
 // long call alive through a NAT.
 constexpr int kMinPingIntervalMs = 10'000;
+// A client that is silent for the first is asked for a sign of life; without one for the second it is gone, and with it the
+// work that it waits for. gRPC's own defaults keep what a vanished machine asked for, for two hours.
+constexpr int kKeepaliveTimeMs = 60'000;
+constexpr int kKeepaliveTimeoutMs = 20'000;
 // Beyond what clients of one connection need; a bound on what one connection can make the server hold.
 constexpr int kMaxConcurrentCallsPerConnection = 1024;
 // Of the headers of one call, the token and traces included. More is refused before anything else looks at the call.
@@ -63,6 +67,9 @@ absl::StatusOr<Listener> Listen(const ListenerOptions& options, const Limits& li
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxConcurrentCallsPerConnection);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kMinPingIntervalMs);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveTimeMs);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeTimeoutMs);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, kMaxConnectionIdleMs);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/rpc/pair_stream.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -69,6 +70,7 @@ void PairStream::OnDone() {
   context_.metrics->OnRequest("StreamScorePairs", CountedCode(code, start_, absl::FromChrono(rpc_->deadline()), end),
                               end - start_);
   context_.metrics->OnStreamClosed();
+  open_call_.Leave();
   streams_.Remove(shared_from_this());
 }
 
@@ -113,14 +115,15 @@ void PairStream::HandlePair(v1::PreferencePair& pair, const InvalidText& invalid
                                             ? PairFromProto(pair, RulesOf(options_->pair, context_), origin)
                                             : InvalidTextError(invalid);
   if (!request.ok()) {
+    absl::MutexLock lock(&mutex_);
+    if (!TakePair(origin.index)) return;
     FailPair(invalid.empty() ? UnderField("pair", request.status()) : request.status(), *context_.metrics,
              *response.mutable_result());
-    absl::MutexLock lock(&mutex_);
     return QueueResult(Serialize(response));
   }
   {
     absl::MutexLock lock(&mutex_);
-    if (end_.has_value()) return;  // the stream ended, and may be finished, while this pair was read
+    if (!TakePair(origin.index)) return;
     ++num_scoring_;
   }
   std::vector<PairRequest> pairs;
@@ -152,10 +155,23 @@ void PairStream::OnScored(const PairOrigin& origin, const Options& options, v1::
   if (status.ok()) {
     QueueResult(std::move(bytes));
   } else {
+    LosePair(origin.index);
     End(status);
   }
   Advance();
 }
+
+// False where the stream ended, and may be finished, while this pair was read.
+bool PairStream::TakePair(std::int64_t index) {
+  if (end_.has_value()) {
+    LosePair(index);
+    return false;
+  }
+  resume_index_ = index + 1;
+  return true;
+}
+
+void PairStream::LosePair(std::int64_t index) { resume_index_ = std::min(resume_index_, index); }
 
 void PairStream::QueueResult(grpc::ByteBuffer result) {
   if (!cancellation_->is_cancelled()) results_.push_back(std::move(result));
@@ -208,7 +224,8 @@ void PairStream::Advance() {
       mutex_.Unlock();
       StartRead(&read_buffer_);
     } else if (end_.has_value() && !writing_ && results_.empty() && num_scoring_ == 0) {
-      const grpc::Status status = ToGrpcStatus(*end_);
+      const grpc::Status status =
+          ToGrpcStatus(end_->ok() ? *end_ : WithResumeIndex(*std::move(end_), resume_index_));
       final_code_ = status.error_code();
       mutex_.Unlock();
       Finish(status);

@@ -51,7 +51,12 @@ class PairStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
 
   PairStream(const ServiceContext& context, grpc::CallbackServerContext* rpc, StreamSet<PairStream>& streams,
              Caller caller)
-      : context_(context), rpc_(rpc), streams_(streams), caller_(std::move(caller)), pause_(caller_.quota()) {}
+      : context_(context),
+        rpc_(rpc),
+        streams_(streams),
+        open_call_(context.open_calls->Enter()),
+        caller_(std::move(caller)),
+        pause_(caller_.quota()) {}
 
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
@@ -65,6 +70,9 @@ class PairStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   void OnScored(const PairOrigin& origin, const Options& options, v1::StreamScorePairsResponse response,
                 absl::Status status, PairOutcomes outcomes);
 
+  // Whether the pair at `index`, the next one, is still in time to get a result.
+  bool TakePair(std::int64_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void LosePair(std::int64_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void QueueResult(grpc::ByteBuffer result) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void End(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Abandon() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -79,13 +87,14 @@ class PairStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   const ServiceContext& context_;
   grpc::CallbackServerContext* const rpc_;
   StreamSet<PairStream>& streams_;
+  OpenCalls::Entry open_call_;
   const Caller caller_;
   const absl::Time start_ = absl::Now();
   const std::shared_ptr<Cancellation> cancellation_ = std::make_shared<Cancellation>();
 
   // Used by one read at a time only.
   std::shared_ptr<const Options> options_;
-  int num_pairs_ = 0;
+  int num_pairs_ = 0;  // read
   grpc::ByteBuffer read_buffer_;
   // Used by one write at a time only.
   grpc::ByteBuffer write_buffer_;
@@ -100,6 +109,9 @@ class PairStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   bool advancing_ ABSL_GUARDED_BY(mutex_) = false;  // a thread is in Advance; it also sees what others change meanwhile
   Priority priority_ ABSL_GUARDED_BY(mutex_) = Priority::kBulk;  // once options are read, theirs
   std::int64_t num_scoring_ ABSL_GUARDED_BY(mutex_) = 0;  // pairs with the scorer
+  // All pairs before this one have their result, or will have it. Grows while pairs are taken, then falls to the first one
+  // that was lost with the stream's end.
+  std::int64_t resume_index_ ABSL_GUARDED_BY(mutex_) = 0;
   std::deque<grpc::ByteBuffer> results_ ABSL_GUARDED_BY(mutex_);  // waiting to be written
   std::optional<absl::Status> end_ ABSL_GUARDED_BY(mutex_);       // once set, nothing more is read
 };

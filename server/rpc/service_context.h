@@ -1,21 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the services of a server share. All of it outlives the server.
+// What the services of a server share.
 #pragma once
 
 #include "server/config/config.h"
 #include "server/metrics/metrics.h"
 #include "server/rpc/access.h"
+#include "server/rpc/open_calls.h"
 #include "server/scoring/hosted_model.h"
 #include "server/scoring/scorer.h"
 
 namespace prefscore {
 
+// All of it outlives the server.
 struct ServiceContext {
   const ModelRegistry* registry;
   Scorer* scorer;
   Metrics* metrics;
   Limits limits;
   AccessRule access = {};
+  OpenCalls* open_calls = nullptr;  // set by the server, which has its own
 };
 
 inline SchedulerOptions SchedulerOptionsOf(const Limits& limits) {

@@ -3,6 +3,8 @@
 
 #include <string>
 
+#include "absl/strings/cord.h"
+#include "absl/strings/str_cat.h"
 #include "google/rpc/error_details.pb.h"
 #include "server/util/field_error.h"
 #include "server/util/retry_delay.h"
@@ -12,6 +14,7 @@ namespace prefscore {
 namespace {
 
 constexpr char kErrorDomain[] = "prefscore";
+constexpr char kResumeIndexPayload[] = "prefscore/resume_index";
 constexpr std::size_t kMaxMessageBytes = 1024;  // occurs three times in the trailers, which gRPC limits to 8 KiB
 
 constexpr absl::Duration kDefaultRetryDelay = absl::Seconds(1);
@@ -58,6 +61,11 @@ const std::vector<StatusRow>& StatusTable() {
   return *kTable;
 }
 
+absl::Status WithResumeIndex(absl::Status status, std::int64_t index) {
+  status.SetPayload(kResumeIndexPayload, absl::Cord(absl::StrCat(index)));
+  return status;
+}
+
 google::rpc::Status ToRpcStatus(const absl::Status& status) {
   google::rpc::Status result;
   if (status.ok()) return result;
@@ -70,6 +78,9 @@ google::rpc::Status ToRpcStatus(const absl::Status& status) {
   info.set_domain(kErrorDomain);
   const std::string own_reason = ReasonOf(status);
   info.set_reason(own_reason.empty() ? row.reason : own_reason);
+  if (const auto resume_index = status.GetPayload(kResumeIndexPayload)) {
+    (*info.mutable_metadata())["resume_index"] = std::string(*resume_index);
+  }
   AddDetail(info, result);
 
   const std::string field = FieldOf(status);

@@ -35,7 +35,9 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
     absl::Status status = caller.status();
     if (status.ok()) {
       call->caller_ = *std::move(caller);
-      status = ParseRequest(*request, call->request_, call->invalid_text_);
+      // gRPC starts calls, too, whose client left before the request was whole.
+      status = request->Valid() ? ParseRequest(*request, call->request_, call->invalid_text_)
+                                : absl::CancelledError("the client left before its request was whole");
     }
     if (status.ok()) {
       handler(*call);
@@ -75,7 +77,8 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
         context_(context),
         rpc_(rpc),
         request_buffer_(request_buffer),
-        response_buffer_(response_buffer) {}
+        response_buffer_(response_buffer),
+        open_call_(context.open_calls->Enter()) {}
 
   void OnCancel() override { context_.scorer->Cancel(*cancellation_); }
   void OnDone() override { delete this; }
@@ -85,6 +88,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   grpc::CallbackServerContext* const rpc_;
   const grpc::ByteBuffer* const request_buffer_;
   grpc::ByteBuffer* const response_buffer_;
+  const OpenCalls::Entry open_call_;
   const absl::Time start_ = absl::Now();
   // Shared: the scorer may ask after gRPC has deleted the call.
   const std::shared_ptr<Cancellation> cancellation_ = std::make_shared<Cancellation>();

@@ -93,6 +93,8 @@ class Scorer {
 
   // Stops admitting and waits for everything admitted, at most `grace`. Returns whether everything was done.
   bool Drain(absl::Duration grace);
+  // Ends what is admitted, but for the batch in flight: see Scheduler.
+  std::int64_t Abandon() { return scheduler_.Abandon(); }
 
  private:
   template <typename State, typename Prepare, typename Finish>

@@ -141,6 +141,7 @@ TEST(ConfigTest, ErrorsNameFlagValueAndLimit) {
   EXPECT_THAT(ErrorOf(ParseWithModels({"--listen", "h:65536"})), HasSubstr("[0, 65535]"));
   EXPECT_THAT(ErrorOf(ParseWithModels({"--metrics-listen", ":1"})), HasSubstr("--metrics-listen"));
   EXPECT_THAT(ErrorOf(ParseWithModels({"--threads", "-1"})), AllOf(HasSubstr("--threads"), HasSubstr("[0, 1024]")));
+  EXPECT_THAT(ErrorOf(ParseWithModels({"--drain-delay", "3601"})), HasSubstr("--drain-delay: 3601 is outside [0, 3600]"));
   EXPECT_THAT(ErrorOf(ParseWithModels({"--shutdown-grace", "-1"})), HasSubstr("[0, 3600]"));
   EXPECT_THAT(ErrorOf(ParseWithModels({"--shutdown-grace", "nan"})), HasSubstr("[0, 3600]"));
   EXPECT_THAT(ErrorOf(ParseWithModels({"--max-pairs-per-request", "0"})),

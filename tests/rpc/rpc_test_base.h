@@ -33,6 +33,7 @@ constexpr absl::Duration kTravelTime = absl::Milliseconds(500);
 struct ErrorDetails {
   std::string field;  // of the BadRequest's only violation
   std::string reason;
+  std::string resume_index;  // of a stream
   std::optional<double> retry_delay_seconds;
 };
 
@@ -43,7 +44,11 @@ inline ErrorDetails DetailsOf(const google::rpc::Status& status) {
     google::rpc::ErrorInfo info;
     google::rpc::RetryInfo retry;
     if (any.UnpackTo(&bad_request)) details.field = bad_request.field_violations(0).field();
-    if (any.UnpackTo(&info) && info.domain() == "prefscore") details.reason = info.reason();
+    if (any.UnpackTo(&info) && info.domain() == "prefscore") {
+      details.reason = info.reason();
+      const auto resume_index = info.metadata().find("resume_index");
+      if (resume_index != info.metadata().end()) details.resume_index = resume_index->second;
+    }
     if (any.UnpackTo(&retry)) {
       details.retry_delay_seconds = retry.retry_delay().seconds() + 1e-9 * retry.retry_delay().nanos();
     }
