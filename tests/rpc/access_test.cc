@@ -251,7 +251,7 @@ TEST_F(AccessTest, AStreamThatPausesEndsWithTheServer) {
   message.mutable_options();
   stream->Write(message);
   WaitUntil("the stream is open", [&] { return MetricValue("prefscore_streams_in_flight") == 1; });
-  EXPECT_TRUE(server_->Drain(absl::Seconds(20)));
+  EXPECT_TRUE(server_->Drain({.delay = absl::ZeroDuration(), .grace = absl::Seconds(20)}).is_complete());
   v1::StreamScorePairsResponse response;
   EXPECT_FALSE(stream->Read(&response));
   EXPECT_EQ(stream->Finish().error_code(), grpc::UNAVAILABLE);
