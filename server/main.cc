@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // prefscore-server: parse, load, serve, drain.
 #include <cstdio>
+#include <cstdlib>
+#include <exception>
 #include <filesystem>
 #include <iostream>
 #include <memory>
@@ -10,6 +12,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/time.h"
 #include "server/access/token_file.h"
 #include "server/access/token_store.h"
 #include "server/cache/log_prob_cache.h"
@@ -27,6 +31,7 @@
 #include "server/rpc/lifecycle.h"
 #include "server/rpc/service_context.h"
 #include "server/scoring/calibration.h"
+#include "server/scoring/health_probe.h"
 #include "server/scoring/scorer.h"
 #include "server/tls/certificate_files.h"
 #include "server/util/descriptor_limit.h"
@@ -94,7 +99,7 @@ absl::Status CheckFiles(const ServerConfig& config) {
   return faults.empty() ? absl::OkStatus() : absl::FailedPreconditionError(faults);
 }
 
-absl::StatusOr<HostedModel> Load(const ModelFolder& folder, const ServerConfig& config, const std::string& device) {
+absl::StatusOr<HostedModel> Load(const ModelFolder& folder, const ServerConfig& config, const std::string& device) try {
   HostedModel model{.name = folder.name, .lm = nullptr, .tokenizer = nullptr};
   ASSIGN_OR_RETURN(model.lm, LoadModel(folder.folder, {.dtype = config.device.dtype,
                                                       .num_threads = config.device.num_threads,
@@ -105,13 +110,21 @@ absl::StatusOr<HostedModel> Load(const ModelFolder& folder, const ServerConfig& 
                                                    ", but the model's vocab_size is ", model.lm->info().vocab_size));
   }
   return model;
+} catch (const std::exception& error) {  // of the file system or the memory: of this model only
+  return absl::InternalError(error.what());
 }
 
 absl::StatusOr<ModelRegistry> LoadAll(const ServerConfig& config, const std::string& device) {
   std::vector<HostedModel> models;
+  std::vector<MissingModel> missing;
   for (const ModelFolder& folder : config.models.folders) {
     auto model = Load(folder, config, device);
-    if (!model.ok()) return OfModel(folder, model.status());
+    if (!model.ok()) {
+      missing.push_back({.name = folder.name, .reason = model.status()});
+      std::cout << "WARNING: could not be loaded: " << std::string(OfModel(folder, model.status()).message())
+                << std::endl;
+      continue;
+    }
     const ModelInfo& info = model->lm->info();
     std::cout << "loaded model '" << model->name << "': " << info.architecture << ", " << info.num_parameters
               << " parameters, " << info.dtype << ", " << info.numerics_mode
@@ -123,7 +136,17 @@ absl::StatusOr<ModelRegistry> LoadAll(const ServerConfig& config, const std::str
     }
     models.push_back(*std::move(model));
   }
-  return ModelRegistry::Create(std::move(models), config.models.policy, config.models.reference);
+  if (models.empty()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("no model could be loaded: ", absl::StrJoin(missing, "; ", [](auto* out, const auto& model) {
+                       absl::StrAppend(out, "'", model.name, "': ", std::string(model.reason.message()));
+                     })));
+  }
+  if (!missing.empty()) {
+    std::cout << "WARNING: health is NOT_SERVING, since " << missing.size() << " of " << config.models.folders.size()
+              << " models could not be loaded; calls that need only the others are answered" << std::endl;
+  }
+  return ModelRegistry::Create(std::move(models), config.models.policy, config.models.reference, std::move(missing));
 }
 
 // Null where the configuration wants none.
@@ -139,6 +162,25 @@ std::unique_ptr<LogProbCache> OpenCache(const ServerConfig& config, Metrics& met
   return std::make_unique<LogProbCache>(
       LogProbCacheOptions{.folder = config.cache.folder, .max_bytes = config.cache.max_bytes}, std::move(observer));
 }
+
+// Ends with the cache closed, or, where its disk hangs, ends the process: what hangs in the disk cannot be waited for.
+class CacheAtEnd {
+ public:
+  explicit CacheAtEnd(std::unique_ptr<LogProbCache> cache) : cache_(std::move(cache)) {}
+  CacheAtEnd(const CacheAtEnd&) = delete;
+  ~CacheAtEnd() {
+    constexpr absl::Duration kGrace = absl::Seconds(10);
+    if (cache_ == nullptr || LogProbCache::Close(std::move(cache_), kGrace)) return;
+    std::cerr << "prefscore-server: the cache's disk did not answer within " << absl::FormatDuration(kGrace)
+              << "; what was not written to it is lost" << std::endl;
+    std::_Exit(1);
+  }
+
+  LogProbCache* get() const { return cache_.get(); }
+
+ private:
+  std::unique_ptr<LogProbCache> cache_;
+};
 
 constexpr absl::Duration kTokenFileLookPeriod = absl::Seconds(2);
 
@@ -184,7 +226,7 @@ absl::StatusOr<DrainReport> Run(const ServerConfig& config, TerminationSignals& 
                   {std::begin(kServiceNames), std::end(kServiceNames)}, LabelsOf(registry));
   metrics.SetQueueLimit(config.limits.max_queued_tokens);
   ASSIGN_OR_RETURN(const GuardedAccess access, OpenTokens(config.access, metrics, logger));
-  const std::unique_ptr<LogProbCache> cache = OpenCache(config, metrics);
+  const CacheAtEnd cache(OpenCache(config, metrics));
   ScorerOptions scorer_options;
   scorer_options.cache = cache.get();
   scorer_options.scheduler = SchedulerOptionsOf(config.limits);
@@ -237,6 +279,7 @@ absl::StatusOr<DrainReport> Run(const ServerConfig& config, TerminationSignals& 
                         << " ms a pass" << std::endl;
               metrics.OnCostFitted(model.name, cost);
             }});
+  const HealthProbe health_probe(scorer.scheduler(), scorer.device_health(), registry.models());
   signals.Wait();
   const DrainReport report = DrainOn(signals, *server, config);
   std::cout << "stopped; since the start " << CallTotals(*metrics.registry()) << std::endl;
@@ -267,7 +310,7 @@ int ExitCodeOf(const DrainReport& report) {
 }  // namespace
 }  // namespace prefscore
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   const auto line = prefscore::ParseCommandLine(argc, argv);
   if (!line.ok()) return prefscore::Fail(line.status());
   if (!line->text.empty()) {
@@ -279,4 +322,7 @@ int main(int argc, char** argv) {
   std::cout << line->effective << std::endl;
   const auto report = prefscore::Run(line->config, signals);
   return report.ok() ? prefscore::ExitCodeOf(*report) : prefscore::Fail(report.status());
+} catch (const std::exception& error) {  // no memory or no thread to start with
+  std::cerr << "prefscore-server: " << error.what() << std::endl;
+  return prefscore::kFailed;
 }

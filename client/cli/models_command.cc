@@ -24,6 +24,11 @@ const char* RoleName(v1::ModelRole role) {
 }
 
 void PrintModel(const v1::Model& model) {
+  if (model.state() == v1::MODEL_STATE_FAILED) {
+    std::cout << absl::StrFormat("%s\n  default role   %s\n  NOT LOADED     %s\n", model.name(), RoleName(model.role()),
+                                 model.load_error());
+    return;
+  }
   const bool has_tokenizer = !model.tokenizer_fingerprint().empty();
   std::cout << absl::StrFormat(
       "%s\n  default role   %s\n  architecture   %s, %d parameters, %s\n  vocabulary     %d tokens\n"

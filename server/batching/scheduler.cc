@@ -211,7 +211,7 @@ bool Scheduler::Drain(absl::Duration grace) {
   absl::MutexLock lock(&mutex_);
   admitting_ = false;
   DropParked([](const Arrival&) { return true; }, ShuttingDown());
-  return mutex_.AwaitWithTimeout(absl::Condition(this, &Scheduler::IsDone), grace);
+  return AwaitSteadily(mutex_, absl::Condition(this, &Scheduler::IsDone), grace);
 }
 
 std::int64_t Scheduler::Abandon() {
@@ -321,7 +321,7 @@ void Scheduler::RunBatches() {
     }
     const absl::Time start = options_.now();
     const std::vector<PassTime> passes = runner_(batch);
-    const absl::Duration duration = std::max(options_.now() - start, absl::ZeroDuration());  // clocks are set back
+    const absl::Duration duration = options_.now() - start;
     report.measured_seconds = absl::ToDoubleSeconds(duration);
     const bool is_probe = batch.front()->is_probe;
     if (!is_probe) {

@@ -22,19 +22,19 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "server/batching/admission.h"
 #include "server/batching/batch_queue.h"
 #include "server/batching/cost_model.h"
 #include "server/batching/job.h"
+#include "server/util/steady_clock.h"
 
 namespace prefscore {
 
 struct SchedulerOptions {
   BatchLimits batch = {};
   AdmissionLimits admission = {};
-  std::function<absl::Time()> now = absl::Now;
+  std::function<absl::Time()> now = SteadyNow;
 };
 
 // A batch that was computed.

@@ -32,6 +32,7 @@ struct ModelLabels {
   std::string digest;
   std::string dtype;
   std::string numerics_mode;
+  bool is_loaded = true;  // otherwise only its name is known
 };
 
 // A scored pair as the metrics see it.
@@ -74,6 +75,7 @@ class Metrics {
   // What a pass of this model costs was measured.
   void OnCostFitted(const std::string& model, const CostCoefficients& cost);
   void OnForward(const std::string& model, absl::Duration duration);
+  void OnOutOfMemory(const std::string& model);
   void OnTokens(std::int64_t computed, std::int64_t saved_by_sharing);
   void OnCachedTokens(std::int64_t saved_by_cache);
 
@@ -112,6 +114,7 @@ class Metrics {
   prometheus::Histogram* batch_tokens_;
   prometheus::Histogram* batch_bytes_;
   std::map<std::string, prometheus::Histogram*> forward_duration_;  // by model
+  std::map<std::string, prometheus::Counter*> out_of_memory_;            // by model
   std::map<std::string, std::vector<prometheus::Gauge*>> cost_seconds_;  // by model; [kCostTerms]
   prometheus::Counter* tokens_computed_;
   prometheus::Counter* tokens_saved_;

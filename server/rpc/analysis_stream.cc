@@ -70,9 +70,8 @@ void AnalysisStream::OnCancel() {
 
 void AnalysisStream::OnDone() {
   const grpc::StatusCode code = rpc_->IsCancelled() ? grpc::CANCELLED : final_code_;
-  const absl::Time end = absl::Now();
-  context_.metrics->OnRequest("AnalyzePairs", CountedCode(code, start_, absl::FromChrono(rpc_->deadline()), end),
-                              end - start_);
+  const absl::Time end = SteadyNow();
+  context_.metrics->OnRequest("AnalyzePairs", CountedCode(code, start_, DeadlineOf(*rpc_), end), end - start_);
   context_.metrics->OnStreamClosed();
   open_call_.Leave();
   streams_.Remove(shared_from_this());
@@ -125,7 +124,7 @@ void AnalysisStream::HandleMessage() {
   context_.scorer->ScorePairs(
       std::move(pairs), *pair_options_,
       {.priority = priority_,
-       .deadline = absl::FromChrono(rpc_->deadline()),
+       .deadline = DeadlineOf(*rpc_),
        .cancellation = cancellation_,
        .waits_for_room = true,
        .quota = caller_.quota()},

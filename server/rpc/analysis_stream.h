@@ -19,10 +19,11 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
-#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "prefscore/v1/diagnostics.pb.h"
 #include "server/messages/analysis_messages.h"
 #include "server/rpc/access.h"
+#include "server/rpc/call_deadline.h"
 #include "server/rpc/group_from_proto.h"
 #include "server/rpc/parse_request.h"
 #include "server/rpc/quota_pause.h"
@@ -85,7 +86,7 @@ class AnalysisStream final : public grpc::ServerReadReactor<grpc::ByteBuffer>,
   StreamSet<AnalysisStream>& streams_;
   OpenCalls::Entry open_call_;
   const Caller caller_;
-  const absl::Time start_ = absl::Now();
+  const absl::Time start_ = SteadyNow();
   const std::shared_ptr<Cancellation> cancellation_ = std::make_shared<Cancellation>();
 
   // Used by one message at a time only.

@@ -6,6 +6,7 @@
 
 #include <memory>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "server/util/status_macros.h"
 
@@ -19,6 +20,9 @@ ServiceContext WithOpenCalls(ServiceContext context, OpenCalls& open_calls) {
   context.open_calls = &open_calls;
   return context;
 }
+
+// The service by whose name the health of a model is asked.
+std::string ModelHealthName(const std::string& model) { return absl::StrCat("model/", model); }
 
 }  // namespace
 
@@ -34,11 +38,17 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ListenerOptions& lis
                                              {&server->scoring_service_, &server->diagnostics_service_,
                                               &server->model_service_}));
   server->SetServing(v1::ModelService::service_full_name(), true);
-  context.scorer->device_health().Watch([server = server.get()](bool is_healthy) {
-    server->listener_.server->GetHealthCheckService()->SetServingStatus("", is_healthy);
+  context.scorer->device_health().Watch([server = server.get(), registry = context.registry](bool is_healthy) {
+    grpc::HealthCheckServiceInterface* const health = server->listener_.server->GetHealthCheckService();
+    const bool is_serving = is_healthy && registry->missing().empty();
+    health->SetServingStatus("", is_serving);
     for (const char* service : {v1::ScoringService::service_full_name(), v1::DiagnosticsService::service_full_name()}) {
-      server->SetServing(service, is_healthy);
+      server->SetServing(service, is_serving);
     }
+    for (const HostedModel& model : registry->models()) {
+      health->SetServingStatus(ModelHealthName(model.name), is_healthy);
+    }
+    for (const MissingModel& model : registry->missing()) health->SetServingStatus(ModelHealthName(model.name), false);
   });
   return server;
 }

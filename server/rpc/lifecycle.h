@@ -34,7 +34,8 @@ struct DrainReport {
 };
 
 // Serves from Start until it is drained or destroyed. Health is that of the device: where it fails again and again, all
-// but ModelService turn NOT_SERVING, until a batch succeeds. Calls are let in meanwhile, since only they can tell.
+// but ModelService turn NOT_SERVING, until a batch or a probe (health_probe.h) succeeds. Calls are let in meanwhile. While
+// a configured model is missing, the same are NOT_SERVING; each model's own health is that of "model/NAME".
 class Server {
  public:
   // UNAVAILABLE where the address cannot be bound.

@@ -44,6 +44,9 @@ grpc::ServerUnaryReactor* ModelService::ListModels(grpc::CallbackServerContext* 
     for (const HostedModel& model : context_.registry->models()) {
       ModelToProto(model, *context_.registry, *call.response().add_models());
     }
+    for (const MissingModel& model : context_.registry->missing()) {
+      MissingToProto(model, *context_.registry, *call.response().add_models());
+    }
     AddServer(context_, call.response());
     call.Finish(absl::OkStatus());
   });
@@ -55,6 +58,12 @@ grpc::ServerUnaryReactor* ModelService::GetModel(grpc::CallbackServerContext* rp
     const std::string invalid = call.invalid_text().Under("name");
     if (!invalid.empty()) return call.Finish(InvalidTextError(invalid));
     if (call.request().name().empty()) return call.Finish(FieldError("name", "is missing"));
+    for (const MissingModel& model : context_.registry->missing()) {
+      if (model.name != call.request().name()) continue;
+      MissingToProto(model, *context_.registry, *call.response().mutable_model());
+      AddServer(context_, call.response());
+      return call.Finish(absl::OkStatus());
+    }
     const auto model = context_.registry->Find(call.request().name());
     if (!model.ok()) return call.Finish(UnderField("name", model.status()));
     ModelToProto(**model, *context_.registry, *call.response().mutable_model());

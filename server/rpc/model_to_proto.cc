@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/rpc/model_to_proto.h"
 
+#include <string>
+
 namespace prefscore {
 namespace {
 
@@ -19,7 +21,8 @@ v1::ModelRole RoleToProto(ModelRole role) {
 void ModelToProto(const HostedModel& model, const ModelRegistry& registry, v1::Model& proto) {
   const ModelInfo& info = model.lm->info();
   proto.set_name(model.name);
-  proto.set_role(RoleToProto(registry.RoleOf(model)));
+  proto.set_role(RoleToProto(registry.RoleOf(model.name)));
+  proto.set_state(v1::MODEL_STATE_LOADED);
   proto.set_architecture(info.architecture);
   proto.set_digest(info.digest);
   if (model.tokenizer != nullptr) {
@@ -32,6 +35,13 @@ void ModelToProto(const HostedModel& model, const ModelRegistry& registry, v1::M
   proto.set_vocab_size(info.vocab_size);
   proto.set_max_context_tokens(info.max_context_tokens);
   proto.set_same_bits_verified(info.same_bits_verified);
+}
+
+void MissingToProto(const MissingModel& model, const ModelRegistry& registry, v1::Model& proto) {
+  proto.set_name(model.name);
+  proto.set_role(RoleToProto(registry.RoleOf(model.name)));
+  proto.set_state(v1::MODEL_STATE_FAILED);
+  proto.set_load_error(std::string(model.reason.message()));
 }
 
 }  // namespace prefscore

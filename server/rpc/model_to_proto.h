@@ -8,5 +8,7 @@
 namespace prefscore {
 
 void ModelToProto(const HostedModel& model, const ModelRegistry& registry, v1::Model& proto);
+// Of a model that could not be loaded.
+void MissingToProto(const MissingModel& model, const ModelRegistry& registry, v1::Model& proto);
 
 }  // namespace prefscore

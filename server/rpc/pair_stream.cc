@@ -66,9 +66,8 @@ void PairStream::OnCancel() {
 void PairStream::OnDone() {
   // Only now it is certain whether the end reached the client.
   const grpc::StatusCode code = rpc_->IsCancelled() ? grpc::CANCELLED : final_code_;
-  const absl::Time end = absl::Now();
-  context_.metrics->OnRequest("StreamScorePairs", CountedCode(code, start_, absl::FromChrono(rpc_->deadline()), end),
-                              end - start_);
+  const absl::Time end = SteadyNow();
+  context_.metrics->OnRequest("StreamScorePairs", CountedCode(code, start_, DeadlineOf(*rpc_), end), end - start_);
   context_.metrics->OnStreamClosed();
   open_call_.Leave();
   streams_.Remove(shared_from_this());
@@ -131,7 +130,7 @@ void PairStream::HandlePair(v1::PreferencePair& pair, const InvalidText& invalid
   context_.scorer->ScorePairs(
       std::move(pairs), options_->pair,
       {.priority = options_->priority,
-       .deadline = absl::FromChrono(rpc_->deadline()),
+       .deadline = DeadlineOf(*rpc_),
        .cancellation = cancellation_,
        .waits_for_room = true,
        .quota = caller_.quota()},

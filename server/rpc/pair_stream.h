@@ -20,9 +20,10 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
-#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "prefscore/v1/scoring.pb.h"
 #include "server/rpc/access.h"
+#include "server/rpc/call_deadline.h"
 #include "server/rpc/parse_request.h"
 #include "server/rpc/quota_pause.h"
 #include "server/rpc/result_to_proto.h"
@@ -89,7 +90,7 @@ class PairStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   StreamSet<PairStream>& streams_;
   OpenCalls::Entry open_call_;
   const Caller caller_;
-  const absl::Time start_ = absl::Now();
+  const absl::Time start_ = SteadyNow();
   const std::shared_ptr<Cancellation> cancellation_ = std::make_shared<Cancellation>();
 
   // Used by one read at a time only.

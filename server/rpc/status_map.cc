@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/rpc/status_map.h"
 
+#include <optional>
 #include <string>
 
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 #include "google/rpc/error_details.pb.h"
+#include "server/util/error_reason.h"
 #include "server/util/field_error.h"
 #include "server/util/retry_delay.h"
 #include "server/util/status_reason.h"
@@ -91,8 +93,9 @@ google::rpc::Status ToRpcStatus(const absl::Status& status) {
     violation->set_description(message);
     AddDetail(bad_request, result);
   }
-  if (row.suggests_retry) {
-    const absl::Duration retry_delay = RetryDelayOf(status).value_or(kDefaultRetryDelay);
+  const std::optional<absl::Duration> own_delay = RetryDelayOf(status);
+  if (row.suggests_retry && (own_reason.empty() || own_delay.has_value())) {
+    const absl::Duration retry_delay = own_delay.value_or(kDefaultRetryDelay);
     google::rpc::RetryInfo retry;
     retry.mutable_retry_delay()->set_seconds(absl::ToInt64Seconds(retry_delay));
     retry.mutable_retry_delay()->set_nanos(

@@ -12,8 +12,8 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "server/rpc/call_deadline.h"
 #include "server/rpc/counted_code.h"
 #include "server/rpc/parse_request.h"
 #include "server/rpc/service_context.h"
@@ -54,7 +54,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   // The call as the scorer sees it.
   Call MakeCall(Priority priority) const {
     return {.priority = priority,
-            .deadline = absl::FromChrono(rpc_->deadline()),
+            .deadline = DeadlineOf(*rpc_),
             .cancellation = cancellation_,
             .fingerprint = Fingerprint(*request_buffer_),
             .quota = caller_.quota()};
@@ -64,8 +64,8 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   void Finish(const absl::Status& status) {
     if (status.ok()) *response_buffer_ = Serialize(response_);
     const grpc::Status grpc_status = ToGrpcStatus(status);
-    const absl::Time end = absl::Now();
-    const auto code = CountedCode(grpc_status.error_code(), start_, absl::FromChrono(rpc_->deadline()), end);
+    const absl::Time end = SteadyNow();
+    const auto code = CountedCode(grpc_status.error_code(), start_, DeadlineOf(*rpc_), end);
     context_.metrics->OnRequest(method_, code, end - start_);
     grpc::ServerUnaryReactor::Finish(grpc_status);
   }
@@ -89,7 +89,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   const grpc::ByteBuffer* const request_buffer_;
   grpc::ByteBuffer* const response_buffer_;
   const OpenCalls::Entry open_call_;
-  const absl::Time start_ = absl::Now();
+  const absl::Time start_ = SteadyNow();
   // Shared: the scorer may ask after gRPC has deleted the call.
   const std::shared_ptr<Cancellation> cancellation_ = std::make_shared<Cancellation>();
   Caller caller_;

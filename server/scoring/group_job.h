@@ -10,6 +10,7 @@
 #include "server/batching/scheduler.h"
 #include "server/cache/cache_key.h"
 #include "server/scoring/hosted_model.h"
+#include "server/scoring/pass_runner.h"
 #include "server/scoring/types.h"
 
 namespace prefscore {
@@ -47,6 +48,7 @@ struct ForwardReport {
   absl::Duration duration;
   std::int64_t num_tokens = 0;        // of the distinct groups that were computed
   std::int64_t num_tokens_saved = 0;  // of those that were asked beside them, equal ones
+  bool was_split = false;             // memory did not do for one pass; `duration` is that of all that were tried
 };
 using ForwardObserver = std::function<void(const ForwardReport&)>;
 
@@ -54,8 +56,8 @@ using ForwardObserver = std::function<void(const ForwardReport&)>;
 std::int64_t NumMissingTokens(const GroupForward& forward);
 
 // Runs a batch: each model reads the distinct groups that want it, packed together, one model after the other. Sets
-// every job's status: OK, or INTERNAL where a pass fails. Where a batch fails as a whole, its jobs are tried alone, so
-// that one cannot harm another.
-void RunGroupJobs(const std::vector<JobPtr>& jobs, const ForwardObserver& on_forward);
+// every job's status: OK, or what PassRunner says where a pass fails. Where a batch fails as a whole, its jobs are tried
+// alone, so that one cannot harm another. Does not throw.
+void RunGroupJobs(const std::vector<JobPtr>& jobs, PassRunner& runner, const ForwardObserver& on_forward);
 
 }  // namespace prefscore

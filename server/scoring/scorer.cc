@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <exception>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "server/scoring/cached_scores.h"
 #include "server/scoring/completions_job.h"
 #include "server/scoring/evaluate_pairs.h"
@@ -25,6 +27,15 @@ bool EndsCall(const absl::Status& status) {
 
 std::size_t NumModels(const PairOptions& options) { return options.reference == nullptr ? 1 : 2; }
 std::size_t NumModels(const CompletionOptions& options) { return options.models.size(); }
+
+// Runs `work`; an exception becomes INTERNAL.
+template <typename Work>
+absl::Status CatchExceptions(const char* what, const Work& work) try {
+  work();
+  return absl::OkStatus();
+} catch (const std::exception& error) {
+  return absl::InternalError(absl::StrCat(what, " failed: ", error.what()));
+}
 
 // One call in progress: its inputs, its outcomes and how many steps are left. `Request` and `Outcome` are a pair's or a
 // prompt's.
@@ -62,6 +73,7 @@ struct CallState {
 Scorer::Scorer(ScorerOptions options, ScorerObserver observer)
     : observer_(std::move(observer)),
       cache_(options.cache),
+      pass_runner_({.on_out_of_memory = [this](const HostedModel& model, auto) { observer_.on_out_of_memory(model); }}),
       scheduler_(
           std::move(options.scheduler),
           [this](const std::vector<JobPtr>& jobs) { return RunBatch(jobs); }, observer_.scheduler),
@@ -70,11 +82,20 @@ Scorer::Scorer(ScorerOptions options, ScorerObserver observer)
 std::vector<PassTime> Scorer::RunBatch(const std::vector<JobPtr>& jobs) {
   std::vector<PassTime> passes;
   const bool is_reported = !jobs.front()->is_probe;
-  RunGroupJobs(jobs, [&](const ForwardReport& report) {
-    passes.push_back({report.model.lm.get(), report.work, absl::ToDoubleSeconds(report.duration)});
+  RunGroupJobs(jobs, pass_runner_, [&](const ForwardReport& report) {
+    const double seconds = absl::ToDoubleSeconds(report.duration);
+    if (!report.was_split) passes.push_back({report.model.lm.get(), report.work, seconds});
     if (is_reported) observer_.on_forward(report);
   });
-  device_health_.OnBatch(std::any_of(jobs.begin(), jobs.end(), [](const JobPtr& job) { return job->status.ok(); }));
+  const auto any_is = [&](auto predicate) { return std::any_of(jobs.begin(), jobs.end(), predicate); };
+  const bool has_succeeded = any_is([](const JobPtr& job) { return job->status.ok(); });
+  const bool has_fault = any_is([](const JobPtr& job) { return !absl::IsResourceExhausted(job->status); });
+  // A probe is so small that memory which does not do for it does for nothing.
+  if (has_succeeded || has_fault || !is_reported) {
+    device_health_.OnBatch(has_succeeded);
+  } else {
+    device_health_.OnOutOfMemory();
+  }
   return passes;
 }
 
@@ -149,8 +170,10 @@ void Scorer::Run(std::shared_ptr<State> state, Prepare prepare, Finish finish) {
     auto& outcome = state->outcomes[idx];
     outcome.status.Update(status);
     if (outcome.status.ok()) {
-      if (cache_ != nullptr) WriteToCache(*cache_, *state->jobs[idx]);
-      finish(state->requests[idx], state->options, *state->jobs[idx], outcome);
+      outcome.status.Update(CatchExceptions("reading the scores", [&] {
+        if (cache_ != nullptr) WriteToCache(*cache_, *state->jobs[idx]);
+        finish(state->requests[idx], state->options, *state->jobs[idx], outcome);
+      }));
     }
     if (--state->num_unfinished > 0) return;
     for (const auto& each : state->outcomes) {
@@ -165,17 +188,23 @@ void Scorer::Run(std::shared_ptr<State> state, Prepare prepare, Finish finish) {
 
   const auto submit = [this, state, finish, finish_job, is_cancelled] {
     if (is_cancelled()) return state->Finish(absl::CancelledError("the call was cancelled before it was queued"));
-    if (cache_ != nullptr) observer_.on_cached_tokens(ReadFromCache(*cache_, state->jobs));
     bool is_complete = true;
-    for (std::size_t idx = 0; idx < state->jobs.size(); ++idx) {
-      const auto& job = state->jobs[idx];
-      if (job == nullptr) continue;
-      SetCost(*job);
-      if (job->num_tokens > 0) {
-        is_complete = false;
-      } else {  // all of it was cached
-        finish(state->requests[idx], state->options, *job, state->outcomes[idx]);
+    const absl::Status fault = CatchExceptions("reading the cache", [&] {
+      if (cache_ != nullptr) observer_.on_cached_tokens(ReadFromCache(*cache_, state->jobs));
+      for (std::size_t idx = 0; idx < state->jobs.size(); ++idx) {
+        const auto& job = state->jobs[idx];
+        if (job == nullptr) continue;
+        SetCost(*job);
+        if (job->num_tokens > 0) {
+          is_complete = false;
+        } else {  // all of it was cached
+          finish(state->requests[idx], state->options, *job, state->outcomes[idx]);
+        }
       }
+    });
+    if (!fault.ok()) {
+      state->charge.Refund();
+      return state->Finish(fault);
     }
     if (is_complete) state->charge.Correct(0);
     const absl::Status status = is_complete ? absl::OkStatus() : Submit(*state, finish_job);
@@ -192,7 +221,10 @@ void Scorer::Run(std::shared_ptr<State> state, Prepare prepare, Finish finish) {
       tokenizer_pool_.Post([state, begin, num_requests, prepare, submit, is_cancelled] {
         const std::size_t end = std::min(begin + kPreparedPerTask, num_requests);
         for (std::size_t idx = begin; idx < end && !is_cancelled(); ++idx) {
-          state->jobs[idx] = prepare(state->requests[idx], state->options, state->outcomes[idx]);
+          const absl::Status fault = CatchExceptions("reading the content", [&] {
+            state->jobs[idx] = prepare(state->requests[idx], state->options, state->outcomes[idx]);
+          });
+          if (!fault.ok()) state->outcomes[idx].status = fault;
         }
         if (--state->num_unprepared == 0) submit();
       });
@@ -213,7 +245,11 @@ void Scorer::ScorePairs(std::vector<PairRequest> pairs, PairOptions options, Cal
   auto evaluate = [objectives = options.objectives, done = std::move(done)](absl::Status status,
                                                                            std::vector<PairOutcome> outcomes) {
     PairOutcomes all{.pairs = std::move(outcomes), .batch_states = {}};
-    if (status.ok()) all.batch_states = EvaluateObjectives(objectives, all.pairs);
+    if (status.ok()) {
+      status = CatchExceptions("evaluating the objectives",
+                               [&] { all.batch_states = EvaluateObjectives(objectives, all.pairs); });
+    }
+    if (!status.ok()) all.pairs.clear();
     done(std::move(status), std::move(all));
   };
   Run(std::make_shared<State>(std::move(pairs), std::move(options), std::move(call), std::move(evaluate)), MakePairJob,

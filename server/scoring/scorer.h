@@ -15,6 +15,7 @@
 #include "server/scoring/device_health.h"
 #include "server/scoring/group_job.h"
 #include "server/scoring/hosted_model.h"
+#include "server/scoring/pass_runner.h"
 #include "server/scoring/types.h"
 #include "server/util/worker_pool.h"
 
@@ -34,6 +35,7 @@ struct ScorerOptions {
 struct ScorerObserver {
   SchedulerObserver scheduler;
   ForwardObserver on_forward = [](auto&) {};  // of passes that somebody asked for: no probes
+  std::function<void(const HostedModel&)> on_out_of_memory = [](auto&) {};  // a pass did not fit
   // Tokens of a call that need not be computed since the cache had their log-probs.
   std::function<void(std::int64_t saved)> on_cached_tokens = [](auto) {};
 };
@@ -41,7 +43,7 @@ struct ScorerObserver {
 // One rpc call; shared by its groups.
 struct Call {
   Priority priority = Priority::kInteractive;
-  absl::Time deadline = absl::InfiniteFuture();
+  absl::Time deadline = absl::InfiniteFuture();  // of SteadyNow
   std::shared_ptr<const Cancellation> cancellation = nullptr;  // null: cannot be cancelled
   // Where the queue is full, wait for room; otherwise the call is refused and told when to come again. For streams, which
   // bring one message at a time.
@@ -69,8 +71,8 @@ struct CompletionOptions {
   const HostedModel* cached_model = nullptr;  // the only one that uses the cache; null: all do
 };
 
-// Thread-safe. Owns the tokenizer threads and the scheduler with its threads; the destructor stops them. REQUIRES of it:
-// no call is in progress (Drain first).
+// Thread-safe. An exception on one of its threads ends what it happened to, with INTERNAL. Owns the tokenizer threads and
+// the scheduler with its threads; the destructor stops them. REQUIRES of it: no call is in progress (Drain first).
 class Scorer {
  public:
   Scorer(ScorerOptions options, ScorerObserver observer);
@@ -109,6 +111,7 @@ class Scorer {
   LogProbCache* const cache_;
   std::atomic<double> tokens_per_byte_{0.3};  // of recent text: what a call may bring before it is tokenised
   DeviceHealth device_health_;
+  PassRunner pass_runner_;  // used by the scheduler's owner thread
   Scheduler scheduler_;
   WorkerPool tokenizer_pool_;
 };

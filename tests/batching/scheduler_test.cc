@@ -444,7 +444,7 @@ TEST(SchedulerStressTest, EveryAcceptedJobIsDoneOnceWhateverHappens) {
         Arrival arrival{.entrant = {.priority = kPriorities[random() % 2],
                                     .fingerprint = random() % 100,
                                     .waits_for_room = random() % 2 == 0}};
-        if (random() % 4 == 0) arrival.deadline = absl::Now() + absl::Microseconds(random() % 300);
+        if (random() % 4 == 0) arrival.deadline = SteadyNow() + absl::Microseconds(random() % 300);
         arrival.cancellation = cancellation;
         std::vector<JobPtr> jobs;
         for (std::size_t n = 1 + random() % 4; n > 0; --n) {

@@ -50,7 +50,7 @@ TEST_F(LifecycleTest, HealthIsThatOfTheDevice) {
     EXPECT_TRUE(ScorePairs(request, &response).ok());
     return response.results(0).status().code();
   };
-  policy_->FailWith(absl::ResourceExhaustedError("out of memory"));
+  policy_->FailWith(absl::InternalError("a kernel failed"));
   for (int batch = 0; batch < DeviceHealth::kFailedBatches; ++batch) {
     EXPECT_EQ(Check(""), HealthResponse::SERVING);
     EXPECT_EQ(score(), grpc::INTERNAL);

@@ -8,6 +8,7 @@
 #include <map>
 #include <string>
 
+#include "server/util/error_reason.h"
 #include "server/util/field_error.h"
 #include "server/util/retry_delay.h"
 #include "server/util/status_reason.h"
@@ -99,6 +100,16 @@ TEST(StatusMapTest, AFieldBecomesAViolationOfInvalidArgumentOnly) {
   EXPECT_EQ(bad_request.field_violations(0).description(), "pairs[3].chosen: is empty");
   EXPECT_FALSE(Find(ToRpcStatus(UnderField("pairs[3]", absl::OutOfRangeError("NaN"))), bad_request));
   EXPECT_FALSE(Find(ToRpcStatus(absl::InvalidArgumentError("no field")), bad_request));
+}
+
+TEST(StatusMapTest, AReasonOfItsOwnIsToldAndIsNoReasonToComeAgain) {
+  google::rpc::ErrorInfo info;
+  google::rpc::RetryInfo retry;
+  const absl::Status fault = WithReason(absl::ResourceExhaustedError("too long"), kOutOfMemoryReason);
+  ASSERT_TRUE(Find(ToRpcStatus(fault), info));
+  EXPECT_EQ(info.reason(), "OUT_OF_MEMORY");
+  EXPECT_FALSE(Find(ToRpcStatus(fault), retry));
+  EXPECT_TRUE(Find(ToRpcStatus(WithRetryDelay(fault, absl::Seconds(2))), retry));
 }
 
 TEST(StatusMapTest, LongMessagesAreCutBetweenCharacters) {

@@ -62,7 +62,7 @@ class ScoredBitsTest : public ::testing::TestWithParam<std::tuple<DecoderShape, 
       ModelInfo info{.digest = "weights " + std::to_string(seed),
                      .vocab_size = shape.config.vocab_size,
                      .max_context_tokens = shape.config.max_context_tokens};
-      auto model = MakeDecoder(shape.config, weights->views, dtype, 2, std::move(info), weights);
+      auto model = MakeDecoder(shape.config, weights->views, dtype, 2, std::move(info));
       ASSERT_TRUE(model.ok()) << std::string(model.status().message());
       models_.push_back({.name = "model " + std::to_string(seed), .lm = *std::move(model), .tokenizer = nullptr});
     }
