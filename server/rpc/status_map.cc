@@ -64,7 +64,8 @@ const std::vector<StatusRow>& StatusTable() {
 }
 
 absl::Status WithResumeIndex(absl::Status status, std::int64_t index) {
-  status.SetPayload(kResumeIndexPayload, absl::Cord(absl::StrCat(index)));
+  const std::string text = absl::StrCat(index);  // clang and the system's abseil disagree on Cord(std::string&&)
+  status.SetPayload(kResumeIndexPayload, absl::Cord(text));
   return status;
 }
 

@@ -60,7 +60,11 @@ FuzzedServer::FuzzedServer() {
   ScorerOptions options;
   options.scheduler = SchedulerOptionsOf(limits);
   scorer_ = std::make_unique<Scorer>(options, CountInto(*metrics_));
-  const ServiceContext context = {registry_.get(), scorer_.get(), metrics_.get(), limits};
+  const ServiceContext context = {.registry = registry_.get(),
+                                  .scorer = scorer_.get(),
+                                  .metrics = metrics_.get(),
+                                  .limits = limits,
+                                  .open_calls = &open_calls_};
   scoring_ = std::make_unique<ScoringService>(context);
   diagnostics_ = std::make_unique<DiagnosticsService>(context);
   models_ = std::make_unique<ModelService>(context);

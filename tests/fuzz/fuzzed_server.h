@@ -12,6 +12,7 @@
 #include "server/metrics/metrics.h"
 #include "server/rpc/diagnostics_service.h"
 #include "server/rpc/model_service.h"
+#include "server/rpc/open_calls.h"
 #include "server/rpc/scoring_service.h"
 #include "server/scoring/scorer.h"
 
@@ -31,6 +32,7 @@ class FuzzedServer {
   std::unique_ptr<ModelRegistry> registry_;
   std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<Scorer> scorer_;
+  OpenCalls open_calls_;
   std::unique_ptr<ScoringService> scoring_;
   std::unique_ptr<DiagnosticsService> diagnostics_;
   std::unique_ptr<ModelService> models_;

@@ -38,7 +38,9 @@ std::string MutatedText(std::string text, Random& random) {
 
 template <typename Number>
 Number MutatedNumber(Number number, Random& random) {
-  if constexpr (std::is_floating_point_v<Number>) {
+  if constexpr (std::is_same_v<Number, bool>) {
+    return Below(random, 2) == 0;  // no other bits make a bool
+  } else if constexpr (std::is_floating_point_v<Number>) {
     if (Below(random, 2) == 0) return static_cast<Number>(kOddNumbers[Below(random, std::size(kOddNumbers))]);
   } else if (Below(random, 2) == 0) {
     return static_cast<Number>(Below(random, 8));

@@ -74,7 +74,9 @@ TEST_F(AccessTest, NoMethodAnswersWithoutAToken) {
       done.WaitForNotification();
       EXPECT_EQ(status.error_code(), grpc::UNAUTHENTICATED) << method->full_name();
       EXPECT_EQ(DetailsOf(status).reason, "NO_VALID_TOKEN") << method->full_name();
-      EXPECT_EQ(MetricValue("prefscore_requests_total", {{"method", method->name()}, {"code", "UNAUTHENTICATED"}}), 1);
+      WaitUntil("the refusal is counted, which a stream's is once it has ended", [&] {
+        return MetricValue("prefscore_requests_total", {{"method", method->name()}, {"code", "UNAUTHENTICATED"}}) == 1;
+      });
       ++num_methods;
     }
   }

@@ -153,6 +153,25 @@ TEST(ChatTemplateTest, SurvivesHostileTemplates) {
   }
 }
 
+// Nor does it bound lists that the engine itself turns into text. The memory is lost, so there is no second try.
+TEST(ChatTemplateTest, StopsATemplateThatTakesTooMuchMemory) {
+  constexpr char kGrow[] = R"([{"role": "user", "content": "grow"}])";
+  const std::string lists = "{% set a = ['x' * 1000000] * 3000 %}";
+  for (const std::string& expression : {"a ~ ''", "a | upper", "a | replace('y', 'z')", "a | trim", "a | pprint"}) {
+    ModelFolder folder;
+    folder.Write("chat_template.jinja", "{% if messages[0].content == 'grow' %}" + lists + "{{ (" + expression +
+                                            ") | length }}{% endif %}");
+    const auto tokenizer = Tokenizer::Load(folder.path(), {});
+    ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+    const auto render = [&] {
+      return std::string((*tokenizer)->RenderChat({.messages_json = kGrow}).status().message());
+    };
+    EXPECT_THAT(render(), HasSubstr("bytes of memory")) << expression;
+    EXPECT_THAT(render(), HasSubstr("not rendered any more")) << expression;
+    EXPECT_LT(PeakMemoryBytes(), std::int64_t{3} << 30) << expression;
+  }
+}
+
 // Fuel does not bound this one: it is given up after some seconds.
 TEST(ChatTemplateTest, GivesUpATemplateThatDoesNotEnd) {
   const absl::Status status = Render(
