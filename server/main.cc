@@ -194,7 +194,9 @@ absl::StatusOr<GuardedAccess> OpenTokens(const AccessOptions& options, Metrics& 
   GuardedAccess access;
   if (options.token_file.empty()) return access;
   AccessObserver observer = metrics.access().Observer();
-  observer.on_note = [&logger](const std::string& note) { logger.Log(LogLevel::kInfo, absl::StrCat("tokens: ", note)); };
+  observer.on_note = [&logger](const std::string& note) {
+    logger.Log(LogLevel::kInfo, absl::StrCat("tokens: ", note));
+  };
   ASSIGN_OR_RETURN(access.tokens, TokenStore::Load(options.token_file, std::move(observer)));
   access.reload = std::make_unique<PeriodicTask>(kTokenFileLookPeriod,
                                                  [&tokens = *access.tokens] { tokens.ReloadIfChanged(); });

@@ -18,8 +18,8 @@ namespace {
 // Clients may ping an idle connection this often; gRPC's own limit of 5 minutes ends connections of clients that keep a
 // long call alive through a NAT.
 constexpr int kMinPingIntervalMs = 10'000;
-// A client that is silent for the first is asked for a sign of life; without one for the second it is gone, and with it the
-// work that it waits for. gRPC's own defaults keep what a vanished machine asked for, for two hours.
+// A client that is silent for the first is asked for a sign of life; without one for the second it is gone, and with it
+// the work that it waits for. gRPC's own defaults keep what a vanished machine asked for, for two hours.
 constexpr int kKeepaliveTimeMs = 60'000;
 constexpr int kKeepaliveTimeoutMs = 20'000;
 // Beyond what clients of one connection need; a bound on what one connection can make the server hold.

@@ -218,7 +218,7 @@ def test_operators_ask_the_admin_listener(run, guarded, token_file, tmp_path):
     assert "the file is wrong since then: " in admin("status").stdout
     assert "PERMISSION_DENIED" in admin("status", token="scorer").stderr
     assert "UNAUTHENTICATED" in run("admin", "status", "--server", guarded.admin_address).stderr
-    assert "UNIMPLEMENTED" in admin("status", server=guarded.address).stderr, "the scoring listener knows no AdminService"
+    assert "UNIMPLEMENTED" in admin("status", server=guarded.address).stderr, "it is not there"
     models = run("models", "--server", guarded.admin_address, "--token-file", tmp_path / "scorer")
     assert "UNIMPLEMENTED" in models.stderr, "and the admin listener nothing else"
 
