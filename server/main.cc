@@ -18,6 +18,7 @@
 #include "server/access/token_store.h"
 #include "server/cache/log_prob_cache.h"
 #include "server/config/config.h"
+#include "server/logging/logger.h"
 #include "server/metrics/call_totals.h"
 #include "server/metrics/exposer.h"
 #include "server/metrics/gpu_metrics.h"
@@ -26,6 +27,7 @@
 #include "server/metrics/scorer_metrics.h"
 #include "server/metrics/tls_metrics.h"
 #include "server/models/load_model.h"
+#include "server/rpc/admin_server.h"
 #include "server/rpc/lifecycle.h"
 #include "server/rpc/service_context.h"
 #include "server/scoring/calibration.h"
@@ -188,11 +190,13 @@ struct GuardedAccess {
   std::unique_ptr<PeriodicTask> reload;
 };
 
-absl::StatusOr<GuardedAccess> OpenTokens(const AccessOptions& options, Metrics& metrics) {
+absl::StatusOr<GuardedAccess> OpenTokens(const AccessOptions& options, Metrics& metrics, Logger& logger) {
   GuardedAccess access;
   if (options.token_file.empty()) return access;
   AccessObserver observer = metrics.access().Observer();
-  observer.on_note = [](const std::string& note) { std::cout << absl::StrCat("tokens: ", note, "\n") << std::flush; };
+  observer.on_note = [&logger](const std::string& note) {
+    logger.Log(LogLevel::kInfo, absl::StrCat("tokens: ", note));
+  };
   ASSIGN_OR_RETURN(access.tokens, TokenStore::Load(options.token_file, std::move(observer)));
   access.reload = std::make_unique<PeriodicTask>(kTokenFileLookPeriod,
                                                  [&tokens = *access.tokens] { tokens.ReloadIfChanged(); });
@@ -215,6 +219,7 @@ DrainReport DrainOn(TerminationSignals& signals, Server& server, const ServerCon
 
 absl::StatusOr<DrainReport> Run(const ServerConfig& config, TerminationSignals& signals) {
   RaiseDescriptorLimit();
+  Logger logger({});
   ASSIGN_OR_RETURN(const std::shared_ptr<CertificateFiles> certificate_files, OpenCertificateFiles(config.transport));
   RETURN_IF_ERROR(CheckTokenFile(config.access));  // before models are loaded, which takes long
   const std::string device = ResolveDevice(config.device.device);
@@ -222,7 +227,7 @@ absl::StatusOr<DrainReport> Run(const ServerConfig& config, TerminationSignals& 
   Metrics metrics({std::begin(kMethodNames), std::end(kMethodNames)},
                   {std::begin(kServiceNames), std::end(kServiceNames)}, LabelsOf(registry));
   metrics.SetQueueLimit(config.limits.max_queued_tokens);
-  ASSIGN_OR_RETURN(const GuardedAccess access, OpenTokens(config.access, metrics));
+  ASSIGN_OR_RETURN(const GuardedAccess access, OpenTokens(config.access, metrics, logger));
   const CacheAtEnd cache(OpenCache(config, metrics));
   ScorerOptions scorer_options;
   scorer_options.cache = cache.get();
@@ -245,17 +250,25 @@ absl::StatusOr<DrainReport> Run(const ServerConfig& config, TerminationSignals& 
   // Reflection cannot be made to ask for a token: where there are tokens, it is there only if asked for.
   const bool has_reflection = HasReflection(config.transport, config.listen) &&
                               (access.tokens == nullptr || config.transport.reflection == "on");
-  ASSIGN_OR_RETURN(const auto server,
-                   Server::Start({.address = config.listen.grpc,
-                                  .files = certificate_files,
-                                  .has_reflection = has_reflection},
-                                 {.registry = &registry,
+  const ServiceContext context = {.registry = &registry,
                                   .scorer = &scorer,
                                   .metrics = &metrics,
                                   .limits = config.limits,
-                                  .access = {access.tokens.get()}}));
+                                  .access = {access.tokens.get()}};
+  std::unique_ptr<AdminServer> admin;
+  if (!config.listen.admin.empty()) {
+    ASSIGN_OR_RETURN(admin, AdminServer::Start({.address = config.listen.admin, .files = certificate_files}, context,
+                                               {.tokens = access.tokens.get(), .logger = &logger}));
+  }
+  ASSIGN_OR_RETURN(const auto server, Server::Start({.address = config.listen.grpc,
+                                                     .files = certificate_files,
+                                                     .has_reflection = has_reflection},
+                                                    context));
   signals.Serve();
   std::cout << "listening on " << HostOf(config.listen.grpc) << ":" << server->port() << std::endl;
+  if (admin != nullptr) {
+    std::cout << "admin service on " << HostOf(config.listen.admin) << ":" << admin->port() << std::endl;
+  }
   if (exposer != nullptr) {
     std::cout << "metrics on " << (certificate_files == nullptr ? "http" : "https") << "://" << HostOf(config.listen.metrics) << ":"
               << exposer->port() << "/metrics" << std::endl;
