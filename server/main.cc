@@ -30,6 +30,7 @@
 #include "server/metrics/scorer_metrics.h"
 #include "server/metrics/tls_metrics.h"
 #include "server/models/load_model.h"
+#include "server/rpc/admin_server.h"
 #include "server/rpc/lifecycle.h"
 #include "server/rpc/service_context.h"
 #include "server/scoring/calibration.h"
@@ -263,19 +264,27 @@ absl::StatusOr<DrainReport> Run(const ServerConfig& config, TerminationSignals& 
   // Reflection cannot be made to ask for a token: where there are tokens, it is there only if asked for.
   const bool has_reflection = HasReflection(config.transport, config.listen) &&
                               (access.tokens == nullptr || config.transport.reflection == "on");
-  ASSIGN_OR_RETURN(const auto server,
-                   Server::Start({.address = config.listen.grpc,
-                                  .files = certificate_files,
-                                  .has_reflection = has_reflection},
-                                 {.registry = &registry,
+  const ServiceContext context = {.registry = &registry,
                                   .scorer = &scorer,
                                   .metrics = &metrics,
                                   .logger = &logger,
                                   .call_log = CallLogOptionsOf(config.logging),
                                   .limits = config.limits,
-                                  .access = {access.tokens.get()}}));
+                                  .access = {access.tokens.get()}};
+  std::unique_ptr<AdminServer> admin;
+  if (!config.listen.admin.empty()) {
+    ASSIGN_OR_RETURN(admin, AdminServer::Start({.address = config.listen.admin, .files = certificate_files}, context,
+                                               {.tokens = access.tokens.get(), .logger = &logger}));
+  }
+  ASSIGN_OR_RETURN(const auto server, Server::Start({.address = config.listen.grpc,
+                                                     .files = certificate_files,
+                                                     .has_reflection = has_reflection},
+                                                    context));
   signals.Serve();
   logger.Log(LogLevel::kInfo, absl::StrCat("listening on ", HostOf(config.listen.grpc), ":", server->port()));
+  if (admin != nullptr) {
+    logger.Log(LogLevel::kInfo, absl::StrCat("admin service on ", HostOf(config.listen.admin), ":", admin->port()));
+  }
   if (exposer != nullptr) {
     logger.Log(LogLevel::kInfo,
                absl::StrCat("metrics on ", certificate_files == nullptr ? "http" : "https", "://",

@@ -22,6 +22,7 @@ class Server:
                 stdout=log_file, stderr=subprocess.STDOUT,
             )
         self.address = self.metrics_url = None
+        self.admin_address = None
         self.scrape_token = None  # where the server wants one
 
     @property
@@ -36,6 +37,8 @@ class Server:
             metrics = re.search(r'\bmetrics on (https?://[^\s"]+)', self.log)
             if listening and metrics:
                 self.address, self.metrics_url = listening[1], metrics[1]
+                if admin := re.search(r'\badmin service on ([^\s"]+)', self.log):
+                    self.admin_address = admin[1]
                 return True
             if self.process.poll() is not None:
                 return False

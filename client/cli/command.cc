@@ -25,6 +25,8 @@ absl::StatusOr<std::string> ReadFile(const char* flag, const std::string& path) 
   return content.str();
 }
 
+}  // namespace
+
 absl::StatusOr<client::SecurityOptions> ReadSecurity(const ServerOptions& server) {
   client::SecurityOptions security;
   client::TlsOptions tls;
@@ -36,8 +38,6 @@ absl::StatusOr<client::SecurityOptions> ReadSecurity(const ServerOptions& server
   security.token = std::string(absl::StripAsciiWhitespace(token));
   return security;
 }
-
-}  // namespace
 
 std::function<void(const absl::Status&, absl::Duration)> RetryNote(std::function<void(const std::string&)> note) {
   return [note = std::move(note)](const absl::Status& status, absl::Duration delay) {

@@ -30,6 +30,9 @@ struct ServerOptions {
   std::string token_file;
 };
 
+// INVALID_ARGUMENT names the flag whose file cannot be read.
+absl::StatusOr<client::SecurityOptions> ReadSecurity(const ServerOptions& server);
+
 // Tells of each retry by `note`. INVALID_ARGUMENT names the flag whose file cannot be read or used.
 absl::StatusOr<std::unique_ptr<client::ScoringClient>> ConnectTo(const ServerOptions& server,
                                                                  std::function<void(const std::string&)> note);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "CLI/CLI.hpp"
+#include "client/cli/admin_command.h"
 #include "client/cli/analyze_command.h"
 #include "client/cli/completions_command.h"
 #include "client/cli/evaluate_command.h"
@@ -99,6 +100,10 @@ constexpr char kModelsDescription[] =
 constexpr char kHealthDescription[] =
     "Tells whether the server serves.\n\nExample:\n"
     "  prefscore health --server localhost:50051 --service prefscore.v1.ScoringService";
+
+constexpr char kAdminDescription[] =
+    "Asks a server's admin listener: status, log-level, reload-tokens.\n\nExample:\n"
+    "  prefscore admin status --server localhost:50052 --token-file admin.token";
 
 constexpr char kTokenDescription[] = "Makes tokens, for servers that let in only who has one.";
 
@@ -392,6 +397,14 @@ CLI::App* AddHealth(CLI::App& app, HealthOptions& options) {
   return health;
 }
 
+// A subcommand of `admin`.
+CLI::App* AddAdmin(CLI::App& admin, const std::string& name, const std::string& description, AdminOptions& options) {
+  CLI::App* command = admin.add_subcommand(name, description);
+  AddServerFlags(*command, options.server, 10, "the answer");
+  RequireServer(*command);
+  return command;
+}
+
 // Returns `token new`.
 CLI::App* AddToken(CLI::App& app, TokenOptions& options) {
   CLI::App* token = app.add_subcommand("token", kTokenDescription);
@@ -426,6 +439,16 @@ int Run(int argc, char** argv) {
   HealthOptions health_options;
   TopOptions top_options;
   TokenOptions token_options;
+  AdminOptions admin_options;
+  CLI::App* admin = app.add_subcommand("admin", kAdminDescription);
+  admin->require_subcommand(1);
+  CLI::App* status = AddAdmin(*admin, "status", "Shows what the server does and with what.", admin_options);
+  status->add_flag("--json", admin_options.json, "Print the response as JSON");
+  CLI::App* level = AddAdmin(*admin, "log-level", "Changes the level of the log until the next start.", admin_options);
+  level->add_option("LEVEL", admin_options.level, "debug, info, warning or error")
+      ->required()
+      ->check(CLI::IsMember({"debug", "info", "warning", "error"}));
+  CLI::App* reload = AddAdmin(*admin, "reload-tokens", "Has the server read its token file now.", admin_options);
   const std::vector<std::pair<CLI::App*, std::function<int()>>> commands = {
       {AddScore(app, score_options), [&] { return RunScore(score_options); }},
       {AddCompletions(app, completions_options), [&] { return RunCompletions(completions_options); }},
@@ -435,7 +458,10 @@ int Run(int argc, char** argv) {
       {AddModels(app, models_options), [&] { return RunModels(models_options); }},
       {AddHealth(app, health_options), [&] { return RunHealth(health_options); }},
       {AddTop(app, top_options), [&] { return RunTop(top_options); }},
-      {AddToken(app, token_options), [&] { return RunNewToken(token_options); }}};
+      {AddToken(app, token_options), [&] { return RunNewToken(token_options); }},
+      {status, [&] { return RunAdminStatus(admin_options); }},
+      {level, [&] { return RunAdminLogLevel(admin_options); }},
+      {reload, [&] { return RunAdminReloadTokens(admin_options); }}};
   for (const auto& [command, run] : commands) command->footer(kExitCodes);
   try {
     app.parse(argc, argv);

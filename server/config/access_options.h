@@ -4,6 +4,9 @@
 
 #include <string>
 
+#include "absl/status/status.h"
+#include "server/config/listen_options.h"
+
 namespace CLI {
 class App;
 }
@@ -15,5 +18,7 @@ struct AccessOptions {
 };
 
 void AddOptions(CLI::App& app, AccessOptions& options);
+// Whether no listener lets strangers do what only operators should.
+absl::Status CheckOptions(const AccessOptions& options, const ListenOptions& listen);
 
 }  // namespace prefscore

@@ -38,6 +38,7 @@ void AddAllOptions(CLI::App& app, ServerConfig& config) {
 absl::Status CheckAllOptions(ServerConfig& config) {
   RETURN_IF_ERROR(CheckOptions(config.models));
   RETURN_IF_ERROR(CheckOptions(config.listen));
+  RETURN_IF_ERROR(CheckOptions(config.access, config.listen));
   RETURN_IF_ERROR(CheckOptions(config.transport, config.listen));
   RETURN_IF_ERROR(CheckOptions(config.device));
   RETURN_IF_ERROR(CheckOptions(config.cache));

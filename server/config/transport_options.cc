@@ -63,6 +63,7 @@ absl::Status CheckOptions(const TransportOptions& options, const ListenOptions& 
   }
   RETURN_IF_ERROR(CheckNotPlaintext(options, "--listen", listen.grpc));
   RETURN_IF_ERROR(CheckNotPlaintext(options, "--metrics-listen", listen.metrics));
+  RETURN_IF_ERROR(CheckNotPlaintext(options, "--admin-listen", listen.admin));
   return CheckOneOf("--reflection", options.reflection, {"auto", "on", "off"});
 }
 

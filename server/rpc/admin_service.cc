@@ -48,15 +48,16 @@ void TokenFileToProto(const TokenFileState& state, v1::TokenFileStatus& proto) {
   proto.set_fault(state.fault);
 }
 
-ServiceContext ForAdmins(ServiceContext context) {
+ServiceContext ForAdmins(ServiceContext context, OpenCalls& open_calls) {
   context.access.role = Role::kAdmin;
+  context.open_calls = &open_calls;
   return context;
 }
 
 }  // namespace
 
 AdminService::AdminService(const ServiceContext& context, const AdminContext& admin)
-    : context_(ForAdmins(context)), admin_(admin) {}
+    : context_(ForAdmins(context, open_calls_)), admin_(admin) {}
 
 grpc::ServerUnaryReactor* AdminService::GetStatus(grpc::CallbackServerContext* rpc, const Bytes* request,
                                                   Bytes* response) {

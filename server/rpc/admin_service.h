@@ -38,6 +38,7 @@ class AdminService final : public RawAdminService {
   grpc::ServerUnaryReactor* ReloadTokens(grpc::CallbackServerContext* rpc, const Bytes* request,
                                          Bytes* response) override;
 
+  OpenCalls open_calls_;  // no drain waits for them
   const ServiceContext context_;
   const AdminContext admin_;
   const absl::Time start_ = absl::Now();

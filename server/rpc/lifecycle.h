@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A server from bind to drain: services, health, reflection, limits of the transport.
+// A server from bind to drain: its services and their health.
 #pragma once
-
-#include <grpcpp/server.h>
 
 #include <atomic>
 #include <cstdint>
@@ -12,21 +10,14 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
-#include "server/rpc/acceptor.h"
-#include "server/rpc/credentials.h"
 #include "server/rpc/diagnostics_service.h"
+#include "server/rpc/listener.h"
 #include "server/rpc/model_service.h"
 #include "server/rpc/open_calls.h"
 #include "server/rpc/scoring_service.h"
 #include "server/rpc/service_context.h"
 
 namespace prefscore {
-
-struct ListenerOptions {
-  std::string address;                                // HOST:PORT; port 0 takes a free one
-  std::shared_ptr<CertificateFiles> files = nullptr;  // null: plain text
-  bool has_reflection = false;                        // whether clients may ask what services there are
-};
 
 struct DrainTimes {
   // From health NOT_SERVING to the first refusal: for load balancers, which go on sending until they have noticed.
@@ -51,7 +42,7 @@ class Server {
   static absl::StatusOr<std::unique_ptr<Server>> Start(const ListenerOptions& listener, const ServiceContext& context);
   ~Server();
 
-  int port() const { return acceptor_->port(); }
+  int port() const { return listener_.port(); }
 
   // Health NOT_SERVING; after the delay new work is refused with UNAVAILABLE; what was admitted is finished and answered;
   // then the server stops. What still waits after the grace is refused, too; the batch in flight gets kLastWords to end.
@@ -65,7 +56,7 @@ class Server {
   static constexpr absl::Duration kLastWords = absl::Seconds(2);
 
  private:
-  Server(const ListenerOptions& listener, const ServiceContext& context);
+  explicit Server(const ServiceContext& context);
   // In health and metrics.
   void SetServing(const std::string& service, bool is_serving);
 
@@ -74,12 +65,10 @@ class Server {
   std::atomic<bool> is_hurried_{false};
   std::atomic<std::int64_t> num_abandoned_{0};
   const ServiceContext context_;
-  const std::shared_ptr<grpc::ServerCredentials> credentials_;
   ScoringService scoring_service_;
   DiagnosticsService diagnostics_service_;
   ModelService model_service_;
-  std::unique_ptr<Acceptor> acceptor_;
-  std::unique_ptr<grpc::Server> server_;
+  Listener listener_;
 };
 
 }  // namespace prefscore

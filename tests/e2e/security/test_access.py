@@ -21,11 +21,11 @@ def token_file(tmp_path):
 
 @pytest.fixture
 def guarded(start_server, demo_flags, token_file):
-    """A server with the tokens of `scorer`, `operator` and `prometheus`."""
+    """A server with an admin listener and the tokens of `scorer`, `operator` and `prometheus`."""
     for name, role in (("scorer", "score"), ("operator", "admin"), ("prometheus", "metrics")):
         token_file.add(name, role)
     token_file.add("old", "score", expires="2020-01-01")
-    with start_server(*demo_flags, "--token-file", token_file.path) as server:
+    with start_server(*demo_flags, "--token-file", token_file.path, "--admin-listen", "127.0.0.1:0") as server:
         assert server.address, server.log
         server.scrape_token = "token-of-prometheus"
         yield server
@@ -196,9 +196,46 @@ def test_tokens_are_made_by_the_command_line(run, start_server, demo_flags, tmp_
         assert "UNAUTHENTICATED" in run("models", "--server", server.address).stderr
 
 
+def test_operators_ask_the_admin_listener(run, guarded, token_file, tmp_path):
+    (tmp_path / "operator").write_text("token-of-operator\n")
+    (tmp_path / "scorer").write_text("token-of-scorer\n")
+
+    def admin(*arguments, token="operator", server=None):
+        return run("admin", *arguments, "--server", server or guarded.admin_address, "--token-file", tmp_path / token)
+
+    status = admin("status")
+    assert status.returncode == 0, status.stderr
+    assert "model        policy: " in status.stdout and f"tokens       4 of {token_file.path}" in status.stdout
+    assert "log level    info" in status.stdout
+    assert admin("log-level", "debug").stdout == "log level debug, before info\n"
+    assert "log level    debug" in admin("status").stdout
+    assert admin("log-level", "loud").returncode == 2
+    token_file.add("fifth", "score")
+    assert f"tokens       5 of {token_file.path}" in admin("reload-tokens").stdout
+    token_file.path.write_text("[[token]]")
+    broken = admin("reload-tokens")
+    assert broken.returncode == 1 and "token[0]: name: is missing" in broken.stderr
+    assert "the file is wrong since then: " in admin("status").stdout
+    assert "PERMISSION_DENIED" in admin("status", token="scorer").stderr
+    assert "UNAUTHENTICATED" in run("admin", "status", "--server", guarded.admin_address).stderr
+    assert "UNIMPLEMENTED" in admin("status", server=guarded.address).stderr, "it is not there"
+    models = run("models", "--server", guarded.admin_address, "--token-file", tmp_path / "scorer")
+    assert "UNIMPLEMENTED" in models.stderr, "and the admin listener nothing else"
+
+
 def test_a_server_with_a_broken_token_file_does_not_start(start_server, demo_flags, token_file):
     token_file.path.write_text('[[token]]\nname = "a"\nsha256 = "prefscore_secret"\nroles = ["score"]\n')
     with start_server(*demo_flags, "--token-file", token_file.path) as server:
         assert server.process.wait(timeout=60) == 1
         assert f"{token_file.path}: token[0] 'a': sha256: is not a SHA-256 of 64 hexadecimal digits" in server.log
         assert "prefscore_secret" not in server.log
+
+
+def test_an_admin_listener_without_tokens_is_for_this_machine(start_server, demo_flags, run):
+    with start_server(*demo_flags, "--admin-listen", "0.0.0.0:0") as server:
+        assert server.process.wait(timeout=60) == 1
+        assert "--admin-listen: '0.0.0.0:0' can be reached from other machines" in server.log
+    with start_server(*demo_flags, "--admin-listen", "127.0.0.1:0") as server:
+        status = run("admin", "status", "--server", server.admin_address)
+        assert status.returncode == 0 and "no token file" in status.stdout
+        assert "the server has no token file" in run("admin", "reload-tokens", "--server", server.admin_address).stderr
