@@ -274,7 +274,9 @@ absl::StatusOr<DrainReport> Run(const ServerConfig& config, TerminationSignals& 
   std::unique_ptr<AdminServer> admin;
   if (!config.listen.admin.empty()) {
     ASSIGN_OR_RETURN(admin, AdminServer::Start({.address = config.listen.admin, .files = certificate_files}, context,
-                                               {.tokens = access.tokens.get(), .logger = &logger}));
+                                               {.tokens = access.tokens.get(),
+                                                .logger = &logger,
+                                                .certificate_files = certificate_files.get()}));
   }
   ASSIGN_OR_RETURN(const auto server, Server::Start({.address = config.listen.grpc,
                                                      .files = certificate_files,

@@ -66,6 +66,10 @@ int RunAdminStatus(const AdminOptions& options) {
   } else {
     std::cout << "tokens       no token file: everybody who reaches the server may call it\n";
   }
+  std::cout << "certificate  "
+            << (status->has_certificate_expiry_time() ? "ends at " + TimeText(status->certificate_expiry_time())
+                                                      : "none: what travels can be read on the way")
+            << "\n";
   return kAllDone;
 }
 

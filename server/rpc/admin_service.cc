@@ -78,6 +78,9 @@ grpc::ServerUnaryReactor* AdminService::GetStatus(grpc::CallbackServerContext* r
     status.set_num_open_streams(static_cast<std::uint32_t>(context_.metrics->num_open_streams()));
     status.set_log_level(LogLevelToProto(admin_.logger->level()));
     if (admin_.tokens != nullptr) TokenFileToProto(admin_.tokens->State(), *status.mutable_token_file());
+    if (admin_.certificate_files != nullptr) {
+      TimeToProto(admin_.certificate_files->Current()->expires_at, *status.mutable_certificate_expiry_time());
+    }
     call.Finish(absl::OkStatus());
   });
 }

@@ -10,6 +10,7 @@
 #include "server/access/token_store.h"
 #include "server/logging/logger.h"
 #include "server/rpc/service_context.h"
+#include "server/tls/certificate_files.h"
 
 namespace prefscore {
 
@@ -17,6 +18,7 @@ namespace prefscore {
 struct AdminContext {
   TokenStore* tokens;  // null: the server has no token file
   Logger* logger;
+  CertificateFiles* certificate_files = nullptr;  // null: the listeners serve plain text
 };
 
 // All methods take raw bytes (parse_request.h says why).

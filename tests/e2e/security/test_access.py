@@ -6,6 +6,7 @@ import urllib.request
 
 import grpc
 import pytest
+from cryptography import x509
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from real_server import wait_until
@@ -237,5 +238,14 @@ def test_an_admin_listener_without_tokens_is_for_this_machine(start_server, demo
         assert "--admin-listen: '0.0.0.0:0' can be reached from other machines" in server.log
     with start_server(*demo_flags, "--admin-listen", "127.0.0.1:0") as server:
         status = run("admin", "status", "--server", server.admin_address)
-        assert status.returncode == 0 and "no token file" in status.stdout
+        assert status.returncode == 0 and "no token file" in status.stdout and "certificate  none" in status.stdout
         assert "the server has no token file" in run("admin", "reload-tokens", "--server", server.admin_address).stderr
+
+
+def test_operators_see_when_the_certificate_ends(
+        start_server, demo_flags, certificate_folder, authority, run, tmp_path):
+    (tmp_path / "ca.crt").write_bytes(authority.certificate)
+    with start_server(*demo_flags, *certificate_folder.flags, "--admin-listen", "127.0.0.1:0") as server:
+        status = run("admin", "status", "--server", server.admin_address, "--tls-ca", tmp_path / "ca.crt")
+        served = x509.load_pem_x509_certificate(certificate_folder.certificate.read_bytes()).not_valid_after_utc
+        assert f"certificate  ends at {served:%Y-%m-%dT%H:%M:%S}+00:00" in status.stdout, status.stderr
