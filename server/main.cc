@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
+#include <functional>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -13,6 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "absl/time/time.h"
 #include "server/access/token_file.h"
 #include "server/access/token_store.h"
@@ -22,6 +24,7 @@
 #include "server/metrics/call_totals.h"
 #include "server/metrics/exposer.h"
 #include "server/metrics/gpu_metrics.h"
+#include "server/metrics/log_metrics.h"
 #include "server/metrics/metrics.h"
 #include "server/metrics/process_metrics.h"
 #include "server/metrics/scorer_metrics.h"
@@ -48,12 +51,11 @@ constexpr int kFailed = 1;  // could not start
 constexpr int kCutOff = 3;  // stopped as asked, but some admitted work was not waited for
 
 // What "auto" means on this machine; a server that is slow for want of a GPU says why.
-std::string ResolveDevice(const std::string& device) {
+std::string ResolveDevice(const std::string& device, Logger& logger) {
   if (device != "auto") return device;
   const DeviceChoice choice = ChooseDevice();
-  std::cout << "device auto: " << choice.device;
-  if (!choice.why_no_gpu.empty()) std::cout << " (" << choice.why_no_gpu << ")";
-  std::cout << std::endl;
+  const std::string why = choice.why_no_gpu.empty() ? "" : absl::StrCat(" (", choice.why_no_gpu, ")");
+  logger.Log(LogLevel::kInfo, absl::StrCat("device auto: ", choice.device, why));
   return choice.device;
 }
 
@@ -76,17 +78,18 @@ absl::Status CheckTokenFile(const AccessOptions& options) {
 }
 
 // Null where all listeners serve plain text.
-absl::StatusOr<std::shared_ptr<CertificateFiles>> OpenCertificateFiles(const TransportOptions& options) {
+absl::StatusOr<std::shared_ptr<CertificateFiles>> OpenCertificateFiles(
+    const TransportOptions& options, std::function<void(const std::string&)> warn) {
   if (options.tls.certificate.empty()) return nullptr;
-  return CertificateFiles::Open(options.tls, {.warn = [](const std::string& text) {
-                                  std::cout << absl::StrCat("WARNING: ", text, "\n") << std::flush;
-                                }});
+  return CertificateFiles::Open(options.tls, {.warn = std::move(warn)});
 }
 
 // What would keep the server from starting, as far as it shows without reading weights; all of it, a line each.
 absl::Status CheckFiles(const ServerConfig& config) {
+  const auto warn = [](const std::string& text) { std::cout << "WARNING: " << text << std::endl; };
   std::string faults;
-  for (const absl::Status& status : {OpenCertificateFiles(config.transport).status(), CheckTokenFile(config.access)}) {
+  for (const absl::Status& status :
+       {OpenCertificateFiles(config.transport, warn).status(), CheckTokenFile(config.access)}) {
     if (!status.ok()) absl::StrAppend(&faults, faults.empty() ? "" : "\n", std::string(status.message()));
   }
   for (const ModelFolder& model : config.models.folders) {
@@ -114,25 +117,27 @@ absl::StatusOr<HostedModel> Load(const ModelFolder& folder, const ServerConfig& 
   return absl::InternalError(error.what());
 }
 
-absl::StatusOr<ModelRegistry> LoadAll(const ServerConfig& config, const std::string& device) {
+absl::StatusOr<ModelRegistry> LoadAll(const ServerConfig& config, const std::string& device, Logger& logger) {
   std::vector<HostedModel> models;
   std::vector<MissingModel> missing;
   for (const ModelFolder& folder : config.models.folders) {
     auto model = Load(folder, config, device);
     if (!model.ok()) {
       missing.push_back({.name = folder.name, .reason = model.status()});
-      std::cout << "WARNING: could not be loaded: " << std::string(OfModel(folder, model.status()).message())
-                << std::endl;
+      logger.Log(LogLevel::kWarning, absl::StrCat("could not be loaded: ",
+                                                  std::string(OfModel(folder, model.status()).message())));
       continue;
     }
     const ModelInfo& info = model->lm->info();
-    std::cout << "loaded model '" << model->name << "': " << info.architecture << ", " << info.num_parameters
-              << " parameters, " << info.dtype << ", " << info.numerics_mode
-              << (model->tokenizer == nullptr ? ", no tokenizer (token ids only)" : "") << ", digest " << info.digest
-              << std::endl;
+    logger.Log(LogLevel::kInfo,
+               absl::StrCat("loaded model '", model->name, "': ", info.architecture, ", ", info.num_parameters,
+                            " parameters, ", info.dtype, ", ", info.numerics_mode,
+                            model->tokenizer == nullptr ? ", no tokenizer (token ids only)" : "", ", digest ",
+                            info.digest));
     if (!info.same_bits_verified) {
-      std::cout << "WARNING: on this machine matrix products of '" << model->name
-                << "' move with the rows beside: the same ids may differ by a rounding from batch to batch" << std::endl;
+      logger.Log(LogLevel::kWarning,
+                 absl::StrCat("on this machine matrix products of '", model->name, "' move with the rows beside: ",
+                              "the same ids may differ by a rounding from batch to batch"));
     }
     models.push_back(*std::move(model));
   }
@@ -143,24 +148,31 @@ absl::StatusOr<ModelRegistry> LoadAll(const ServerConfig& config, const std::str
                      })));
   }
   if (!missing.empty()) {
-    std::cout << "WARNING: health is NOT_SERVING, since " << missing.size() << " of " << config.models.folders.size()
-              << " models could not be loaded; calls that need only the others are answered" << std::endl;
+    logger.Log(LogLevel::kWarning,
+               absl::StrCat("health is NOT_SERVING, since ", missing.size(), " of ", config.models.folders.size(),
+                            " models could not be loaded; calls that need only the others are answered"));
   }
   return ModelRegistry::Create(std::move(models), config.models.policy, config.models.reference, std::move(missing));
 }
 
 // Null where the configuration wants none.
-std::unique_ptr<LogProbCache> OpenCache(const ServerConfig& config, Metrics& metrics) {
+std::unique_ptr<LogProbCache> OpenCache(const ServerConfig& config, Metrics& metrics, Logger& logger) {
   if (config.cache.folder.empty()) {
-    std::cout << "cache: off (--cache-dir is empty)" << std::endl;
+    logger.Log(LogLevel::kInfo, "cache: off (--cache-dir is empty)");
     return nullptr;
   }
   CacheObserver observer = metrics.cache().Observer();
-  observer.on_note = [folder = config.cache.folder](const std::string& note) {
-    std::cout << absl::StrCat("cache ", folder, ": ", note, "\n") << std::flush;
+  observer.on_note = [folder = config.cache.folder, &logger](const std::string& note) {
+    logger.Log(LogLevel::kInfo, absl::StrCat("cache ", folder, ": ", note));
   };
   return std::make_unique<LogProbCache>(
       LogProbCacheOptions{.folder = config.cache.folder, .max_bytes = config.cache.max_bytes}, std::move(observer));
+}
+
+CallLogOptions CallLogOptionsOf(const LoggingOptions& options) {
+  CallLogOptions call_log{.slow_call = absl::InfiniteDuration(), .with_content = options.with_content};
+  if (options.slow_request_ms > 0) call_log.slow_call = absl::Milliseconds(options.slow_request_ms);
+  return call_log;
 }
 
 // Ends with the cache closed, or, where its disk hangs, ends the process: what hangs in the disk cannot be waited for.
@@ -171,6 +183,7 @@ class CacheAtEnd {
   ~CacheAtEnd() {
     constexpr absl::Duration kGrace = absl::Seconds(10);
     if (cache_ == nullptr || LogProbCache::Close(std::move(cache_), kGrace)) return;
+    // Not by way of the log, whose thread may not get to it.
     std::cerr << "prefscore-server: the cache's disk did not answer within " << absl::FormatDuration(kGrace)
               << "; what was not written to it is lost" << std::endl;
     std::_Exit(1);
@@ -204,11 +217,11 @@ absl::StatusOr<GuardedAccess> OpenTokens(const AccessOptions& options, Metrics& 
 }
 
 // Drains until all is answered, the grace is over or a second signal comes.
-DrainReport DrainOn(TerminationSignals& signals, Server& server, const ServerConfig& config) {
-  std::cout << "shutting down" << std::endl;
+DrainReport DrainOn(TerminationSignals& signals, Server& server, const ServerConfig& config, Logger& logger) {
+  logger.Log(LogLevel::kInfo, "shutting down");
   std::thread second([&] {
     if (!signals.Wait()) return;
-    std::cout << "a second signal: what waits is refused" << std::endl;
+    logger.Log(LogLevel::kInfo, "a second signal: what waits is refused");
     server.HurryDrain();
   });
   const DrainReport report = server.Drain({.delay = config.shutdown.delay(), .grace = config.shutdown.grace()});
@@ -217,18 +230,19 @@ DrainReport DrainOn(TerminationSignals& signals, Server& server, const ServerCon
   return report;
 }
 
-absl::StatusOr<DrainReport> Run(const ServerConfig& config, TerminationSignals& signals) {
+absl::StatusOr<DrainReport> Run(const ServerConfig& config, TerminationSignals& signals, Logger& logger) {
   RaiseDescriptorLimit();
-  Logger logger({});
-  ASSIGN_OR_RETURN(const std::shared_ptr<CertificateFiles> certificate_files, OpenCertificateFiles(config.transport));
+  const auto warn = [&logger](const std::string& text) { logger.Log(LogLevel::kWarning, text); };
+  ASSIGN_OR_RETURN(const std::shared_ptr<CertificateFiles> certificate_files,
+                   OpenCertificateFiles(config.transport, warn));
   RETURN_IF_ERROR(CheckTokenFile(config.access));  // before models are loaded, which takes long
-  const std::string device = ResolveDevice(config.device.device);
-  ASSIGN_OR_RETURN(const ModelRegistry registry, LoadAll(config, device));
+  const std::string device = ResolveDevice(config.device.device, logger);
+  ASSIGN_OR_RETURN(const ModelRegistry registry, LoadAll(config, device, logger));
   Metrics metrics({std::begin(kMethodNames), std::end(kMethodNames)},
                   {std::begin(kServiceNames), std::end(kServiceNames)}, LabelsOf(registry));
   metrics.SetQueueLimit(config.limits.max_queued_tokens);
   ASSIGN_OR_RETURN(const GuardedAccess access, OpenTokens(config.access, metrics, logger));
-  const CacheAtEnd cache(OpenCache(config, metrics));
+  const CacheAtEnd cache(OpenCache(config, metrics, logger));
   ScorerOptions scorer_options;
   scorer_options.cache = cache.get();
   scorer_options.scheduler = SchedulerOptionsOf(config.limits);
@@ -237,7 +251,7 @@ absl::StatusOr<DrainReport> Run(const ServerConfig& config, TerminationSignals& 
   std::unique_ptr<MetricsExposer> exposer;
   if (!config.listen.metrics.empty()) {
     MetricsExposer::Sources sources = {metrics.registry(), std::make_shared<ProcessMetrics>(),
-                                       std::make_shared<GpuMetrics>(device)};
+                                       std::make_shared<GpuMetrics>(device), std::make_shared<LogMetrics>(logger)};
     if (certificate_files != nullptr) sources.push_back(std::make_shared<TlsMetrics>(certificate_files));
     ExposerOptions options = {.address = config.listen.metrics, .files = certificate_files};
     if (access.tokens != nullptr) {
@@ -253,6 +267,8 @@ absl::StatusOr<DrainReport> Run(const ServerConfig& config, TerminationSignals& 
   const ServiceContext context = {.registry = &registry,
                                   .scorer = &scorer,
                                   .metrics = &metrics,
+                                  .logger = &logger,
+                                  .call_log = CallLogOptionsOf(config.logging),
                                   .limits = config.limits,
                                   .access = {access.tokens.get()}};
   std::unique_ptr<AdminServer> admin;
@@ -267,47 +283,64 @@ absl::StatusOr<DrainReport> Run(const ServerConfig& config, TerminationSignals& 
                                                      .has_reflection = has_reflection},
                                                     context));
   signals.Serve();
-  std::cout << "listening on " << HostOf(config.listen.grpc) << ":" << server->port() << std::endl;
+  logger.Log(LogLevel::kInfo, absl::StrCat("listening on ", HostOf(config.listen.grpc), ":", server->port()));
   if (admin != nullptr) {
-    std::cout << "admin service on " << HostOf(config.listen.admin) << ":" << admin->port() << std::endl;
+    logger.Log(LogLevel::kInfo, absl::StrCat("admin service on ", HostOf(config.listen.admin), ":", admin->port()));
   }
   if (exposer != nullptr) {
-    std::cout << "metrics on " << (certificate_files == nullptr ? "http" : "https") << "://" << HostOf(config.listen.metrics) << ":"
-              << exposer->port() << "/metrics" << std::endl;
+    logger.Log(LogLevel::kInfo,
+               absl::StrCat("metrics on ", certificate_files == nullptr ? "http" : "https", "://",
+                            HostOf(config.listen.metrics), ":", exposer->port(), "/metrics"));
   }
   Calibrate(scorer.scheduler(), registry.models(),
-            {.on_fitted = [&metrics](const HostedModel& model, const CostCoefficients& cost) {
-              std::cout << "model '" << model.name << "' takes " << 1e6 * cost.seconds_per_token << " us a token, "
-                        << 1e6 * cost.seconds_per_attended_position << " us an attended position, "
-                        << 1e6 * cost.seconds_per_head_row << " us a head row and " << 1e3 * cost.seconds_per_forward
-                        << " ms a pass" << std::endl;
+            {.on_fitted = [&metrics, &logger](const HostedModel& model, const CostCoefficients& cost) {
+              logger.Log(LogLevel::kInfo,
+                         absl::StrCat("model '", model.name, "' takes ", 1e6 * cost.seconds_per_token, " us a token, ",
+                                      1e6 * cost.seconds_per_attended_position, " us an attended position, ",
+                                      1e6 * cost.seconds_per_head_row, " us a head row and ",
+                                      1e3 * cost.seconds_per_forward, " ms a pass"));
               metrics.OnCostFitted(model.name, cost);
             }});
   const HealthProbe health_probe(scorer.scheduler(), scorer.device_health(), registry.models());
   signals.Wait();
-  const DrainReport report = DrainOn(signals, *server, config);
-  std::cout << "stopped; since the start " << CallTotals(*metrics.registry()) << std::endl;
+  const DrainReport report = DrainOn(signals, *server, config, logger);
+  logger.Log(LogLevel::kInfo, absl::StrCat("stopped; since the start ", CallTotals(*metrics.registry())));
   return report;
 }
 
+// Where there is no log: of a command line that is wrong, or only checked.
 int Fail(const absl::Status& status) {
   std::cerr << "prefscore-server: " << std::string(status.message()) << std::endl;
   return kFailed;
 }
 
-int CheckOnly(const ServerConfig& config, const std::string& effective) {
-  std::cout << effective << std::endl;
-  const absl::Status status = CheckFiles(config);
+int Check(const CommandLine& line) {
+  std::cout << line.effective << std::endl;
+  const absl::Status status = CheckFiles(line.config);
   if (!status.ok()) return Fail(status);
   std::cout << "the configuration is good" << std::endl;
   return 0;
 }
 
-int ExitCodeOf(const DrainReport& report) {
-  if (report.is_complete()) return 0;
-  std::cerr << "prefscore-server: cut off by the end of --shutdown-grace or a second signal: " << report.num_not_computed
-            << " pairs, prompts or calls that waited to be scored, " << report.num_not_answered
-            << " calls that had no answer yet" << std::endl;
+int Serve(const CommandLine& line) {
+  TerminationSignals signals;  // before the log, which has a thread
+  LoggerOptions options;
+  options.format = line.config.logging.log_format();
+  options.level = line.config.logging.log_level();
+  Logger logger(options);
+  for (const auto option : absl::StrSplit(line.effective, '\n', absl::SkipEmpty())) {
+    logger.Log(LogLevel::kInfo, absl::StrCat("option ", option));
+  }
+  const auto report = Run(line.config, signals, logger);
+  if (!report.ok()) {
+    logger.Log(LogLevel::kError, std::string(report.status().message()));
+    return kFailed;
+  }
+  if (report->is_complete()) return 0;
+  logger.Log(LogLevel::kError,
+             absl::StrCat("cut off by the end of --shutdown-grace or a second signal: ", report->num_not_computed,
+                          " pairs, prompts or calls that waited to be scored, ", report->num_not_answered,
+                          " calls that had no answer yet"));
   return kCutOff;
 }
 
@@ -321,11 +354,7 @@ int main(int argc, char** argv) try {
     std::cout << line->text;
     return 0;
   }
-  if (line->check_only) return prefscore::CheckOnly(line->config, line->effective);
-  prefscore::TerminationSignals signals;
-  std::cout << line->effective << std::endl;
-  const auto report = prefscore::Run(line->config, signals);
-  return report.ok() ? prefscore::ExitCodeOf(*report) : prefscore::Fail(report.status());
+  return line->check_only ? prefscore::Check(*line) : prefscore::Serve(*line);
 } catch (const std::exception& error) {  // no memory or no thread to start with
   std::cerr << "prefscore-server: " << error.what() << std::endl;
   return prefscore::kFailed;

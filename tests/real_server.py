@@ -33,11 +33,11 @@ class Server:
         """Returns whether the server serves; False where it ended instead."""
         give_up_at = time.monotonic() + timeout_s
         while time.monotonic() < give_up_at:
-            listening = re.search(r"\blistening on (\S+)", self.log)
-            metrics = re.search(r"\bmetrics on (https?://\S+)", self.log)
+            listening = re.search(r'\blistening on ([^\s"]+)', self.log)
+            metrics = re.search(r'\bmetrics on (https?://[^\s"]+)', self.log)
             if listening and metrics:
                 self.address, self.metrics_url = listening[1], metrics[1]
-                if admin := re.search(r"\badmin service on (\S+)", self.log):
+                if admin := re.search(r'\badmin service on ([^\s"]+)', self.log):
                     self.admin_address = admin[1]
                 return True
             if self.process.poll() is not None:

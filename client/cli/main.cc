@@ -19,6 +19,7 @@
 #include "client/cli/score_command.h"
 #include "client/cli/sweep_flag.h"
 #include "client/cli/token_command.h"
+#include "client/cli/top/top_flags.h"
 
 namespace prefscore::cli {
 namespace {
@@ -30,7 +31,8 @@ constexpr char kDescription[] =
     "Scores preference pairs under a policy and a reference language model on a prefscore server.\n\n"
     "  prefscore health --server localhost:50051\n"
     "  prefscore models --server localhost:50051\n"
-    "  prefscore score --server localhost:50051 --input pairs.jsonl --output scores.jsonl\n\n"
+    "  prefscore score --server localhost:50051 --input pairs.jsonl --output scores.jsonl\n"
+    "  prefscore top --metrics localhost:9464\n\n"
     "`prefscore SUBCOMMAND --help` tells more.";
 
 constexpr char kExitCodes[] =
@@ -247,6 +249,9 @@ CLI::App* AddScore(CLI::App& app, ScoreOptions& options) {
     if (scoring.objectives().empty()) *scoring.add_objectives() = *ParseObjectiveFlag(kDefaultObjective);
   });
   AddScoringFlags(*score, scoring);
+  score->add_flag_callback(
+      "--timings", [&] { scoring.set_return_timings(true); },
+      "Write where each pair's time on the server went, too (microseconds; a batch's passes are told to all its pairs)");
   score->add_option("--window", options.window, "Most pairs under way")
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
@@ -432,6 +437,7 @@ int Run(int argc, char** argv) {
   ObjectivesFormat objectives_format = ObjectivesFormat::kText;
   ModelsOptions models_options;
   HealthOptions health_options;
+  TopOptions top_options;
   TokenOptions token_options;
   AdminOptions admin_options;
   CLI::App* admin = app.add_subcommand("admin", kAdminDescription);
@@ -451,6 +457,7 @@ int Run(int argc, char** argv) {
       {AddObjectives(app, objectives_format), [&] { return RunObjectives(objectives_format); }},
       {AddModels(app, models_options), [&] { return RunModels(models_options); }},
       {AddHealth(app, health_options), [&] { return RunHealth(health_options); }},
+      {AddTop(app, top_options), [&] { return RunTop(top_options); }},
       {AddToken(app, token_options), [&] { return RunNewToken(token_options); }},
       {status, [&] { return RunAdminStatus(admin_options); }},
       {level, [&] { return RunAdminLogLevel(admin_options); }},

@@ -31,6 +31,7 @@ void AddAllOptions(CLI::App& app, ServerConfig& config) {
   AddOptions(app, config.device);
   AddOptions(app, config.cache);
   AddOptions(app, config.shutdown);
+  AddOptions(app, config.logging);
   AddOptions(app, config.limits);
 }
 
@@ -42,6 +43,7 @@ absl::Status CheckAllOptions(ServerConfig& config) {
   RETURN_IF_ERROR(CheckOptions(config.device));
   RETURN_IF_ERROR(CheckOptions(config.cache));
   RETURN_IF_ERROR(CheckOptions(config.shutdown));
+  RETURN_IF_ERROR(CheckOptions(config.logging));
   return CheckOptions(config.limits);
 }
 

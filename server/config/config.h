@@ -11,6 +11,7 @@
 #include "server/config/device_options.h"
 #include "server/config/limits.h"
 #include "server/config/listen_options.h"
+#include "server/config/logging_options.h"
 #include "server/config/model_options.h"
 #include "server/config/shutdown_options.h"
 #include "server/config/transport_options.h"
@@ -27,6 +28,7 @@ struct ServerConfig {
   DeviceOptions device;
   CacheOptions cache;
   ShutdownOptions shutdown;
+  LoggingOptions logging;
   Limits limits;
 };
 

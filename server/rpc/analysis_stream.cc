@@ -11,6 +11,7 @@
 #include "server/rpc/counted_code.h"
 #include "server/rpc/outcome_status.h"
 #include "server/rpc/resolve_options.h"
+#include "server/rpc/result_to_proto.h"
 #include "server/rpc/status_map.h"
 #include "server/util/field_error.h"
 #include "server/util/shutting_down.h"
@@ -71,7 +72,9 @@ void AnalysisStream::OnCancel() {
 void AnalysisStream::OnDone() {
   const grpc::StatusCode code = rpc_->IsCancelled() ? grpc::CANCELLED : final_code_;
   const absl::Time end = SteadyNow();
-  context_.metrics->OnRequest("AnalyzePairs", CountedCode(code, start_, DeadlineOf(*rpc_), end), end - start_);
+  const grpc::StatusCode counted = CountedCode(code, start_, DeadlineOf(*rpc_), end);
+  context_.metrics->OnRequest("AnalyzePairs", counted, end - start_);
+  log_.End(final_status_, counted, end - start_);
   context_.metrics->OnStreamClosed();
   open_call_.Leave();
   streams_.Remove(shared_from_this());
@@ -82,6 +85,7 @@ void AnalysisStream::HandleMessage() {
   InvalidText invalid_text;
   absl::Status status = caller_.Recheck();
   if (status.ok()) status = ParseRequest(read_buffer_, request, invalid_text);
+  if (status.ok()) log_.OnMessage(request);
   if (status.ok() && request.has_options()) {
     status = HandleOptions(request.options(), invalid_text);
     returns_html_ = request.return_html();
@@ -116,6 +120,7 @@ void AnalysisStream::HandleMessage() {
       origins.push_back(origin);
     } else {
       CountFailed(pair.status(), *context_.metrics);
+      log_.CountItem(false);
       status = OnFault(proto.id(), pair.status(), PairPath(first_pair + idx), false);
     }
   }
@@ -130,6 +135,7 @@ void AnalysisStream::HandleMessage() {
        .quota = caller_.quota()},
       [self = shared_from_this(), request = std::move(request), origins = std::move(origins)](
           absl::Status status, PairOutcomes outcomes) mutable {
+        self->log_.Add(outcomes.report);
         if (!status.ok()) return self->OnMessageDone(status);
         self->pool_.Post([self, request = std::move(request), origins = std::move(origins),
                           pairs = std::move(outcomes.pairs)]() mutable {
@@ -146,6 +152,7 @@ void AnalysisStream::HandleScored(const v1::AnalyzePairsRequest& request, const 
     const PairOutcome& outcome = outcomes[idx];
     const v1::PreferencePair& pair = request.pairs(origins[idx].index);
     const std::string path = PairPath(first_pair + origins[idx].index);
+    log_.CountItem(outcome.status.ok());
     if (!outcome.status.ok()) {
       CountFailed(outcome.status, *context_.metrics);
       status = OnFault(pair.id(), outcome.status, path, absl::IsOutOfRange(outcome.status));
@@ -170,8 +177,11 @@ absl::Status AnalysisStream::HandleOptions(const v1::AnalysisOptions& options, c
   ASSIGN_OR_RETURN(priority_,
                    ResolvePriority(options.scoring().priority(), Priority::kBulk, "options.scoring.priority"));
   scoring_ = options.scoring();
+  with_timings_ = scoring_.return_timings();
+  scoring_.clear_return_timings();  // no part of the report
   scoring_.set_policy(pair_options.policy->name);
   if (pair_options.reference != nullptr) scoring_.set_reference(pair_options.reference->name);
+  log_.SetModels(NamesOf(pair_options));
   pair_options_ = std::move(pair_options);
   analyzer_ = std::make_unique<Analyzer>(*std::move(resolved));
   return absl::OkStatus();
@@ -225,6 +235,9 @@ void AnalysisStream::SendReport() {
     *response.mutable_report() =
         ReportToProto(analyzer_->MakeReport(), analyzer_->options(), scoring_, policies_, references_);
     if (returns_html_) response.set_html(report_html::ReportHtml(response.report(), {}));
+    if (with_timings_) {
+      TimingsToProto(log_.report(), SteadyNow() - start_, *response.mutable_timings());
+    }
     *response_ = Serialize(response);
   }
   End(status);
@@ -250,6 +263,7 @@ void AnalysisStream::Release() {
     is_finished_ = true;
     status = *end_;
   }
+  final_status_ = status;
   const grpc::Status grpc_status = ToGrpcStatus(status);
   final_code_ = grpc_status.error_code();
   Finish(grpc_status);

@@ -24,6 +24,7 @@
 #include "server/messages/analysis_messages.h"
 #include "server/rpc/access.h"
 #include "server/rpc/call_deadline.h"
+#include "server/rpc/call_log.h"
 #include "server/rpc/group_from_proto.h"
 #include "server/rpc/parse_request.h"
 #include "server/rpc/quota_pause.h"
@@ -53,7 +54,10 @@ class AnalysisStream final : public grpc::ServerReadReactor<grpc::ByteBuffer>,
         streams_(streams),
         open_call_(context.open_calls->Enter()),
         caller_(std::move(caller)),
-        pause_(caller_.quota()) {}
+        log_(CallLog::Kind::kStream, "AnalyzePairs", *context.logger, context.call_log, *rpc),
+        pause_(caller_.quota()) {
+    log_.SetToken(caller_.name());
+  }
 
   void OnReadDone(bool ok) override;
   void OnCancel() override;
@@ -90,18 +94,21 @@ class AnalysisStream final : public grpc::ServerReadReactor<grpc::ByteBuffer>,
   const std::shared_ptr<Cancellation> cancellation_ = std::make_shared<Cancellation>();
 
   // Used by one message at a time only.
+  CallLog log_;
   grpc::ByteBuffer read_buffer_;
   v1::ScoringOptions scoring_;
   std::optional<PairOptions> pair_options_;
   Priority priority_ = Priority::kBulk;
   bool returns_html_ = false;
+  bool with_timings_ = false;
   std::unique_ptr<Analyzer> analyzer_;
   std::int64_t num_pairs_ = 0;  // entries of `pairs` in the messages so far
   std::int64_t num_logps_ = 0;  // and of `logps`
   DigestSet policies_;
   DigestSet references_;
 
-  grpc::StatusCode final_code_ = grpc::OK;  // set before Finish, read after
+  absl::Status final_status_;               // set before Finish, read after
+  grpc::StatusCode final_code_ = grpc::OK;  // likewise
 
   absl::Mutex mutex_;
   QuotaPause pause_ ABSL_GUARDED_BY(mutex_);

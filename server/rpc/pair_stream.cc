@@ -67,16 +67,20 @@ void PairStream::OnDone() {
   // Only now it is certain whether the end reached the client.
   const grpc::StatusCode code = rpc_->IsCancelled() ? grpc::CANCELLED : final_code_;
   const absl::Time end = SteadyNow();
-  context_.metrics->OnRequest("StreamScorePairs", CountedCode(code, start_, DeadlineOf(*rpc_), end), end - start_);
+  const grpc::StatusCode counted = CountedCode(code, start_, DeadlineOf(*rpc_), end);
+  context_.metrics->OnRequest("StreamScorePairs", counted, end - start_);
+  log_.End(final_status_, counted, end - start_);
   context_.metrics->OnStreamClosed();
   open_call_.Leave();
   streams_.Remove(shared_from_this());
 }
 
 absl::Status PairStream::HandleMessage(const grpc::ByteBuffer& message) {
+  const absl::Time arrival = SteadyNow();
   v1::StreamScorePairsRequest request;
   InvalidText invalid_text;
   RETURN_IF_ERROR(ParseRequest(message, request, invalid_text));
+  log_.OnMessage(request);
   switch (request.kind_case()) {
     case v1::StreamScorePairsRequest::kOptions: return HandleOptions(request.options(), invalid_text);
     case v1::StreamScorePairsRequest::kPair: break;
@@ -84,7 +88,7 @@ absl::Status PairStream::HandleMessage(const grpc::ByteBuffer& message) {
       return FieldError("kind", "a message carries neither options nor a pair");
   }
   if (options_ == nullptr) return FieldError("options", "are missing; the first message of a stream carries them");
-  HandlePair(*request.mutable_pair(), invalid_text);
+  HandlePair(*request.mutable_pair(), invalid_text, arrival);
   return absl::OkStatus();
 }
 
@@ -96,14 +100,17 @@ absl::Status PairStream::HandleOptions(const v1::ScoringOptions& options, const 
   RETURN_IF_ERROR(CheckNoBatchObjective(resolved.objectives, "options.objectives", "the pairs of a stream"));
   ASSIGN_OR_RETURN(const Priority priority,
                    ResolvePriority(options.priority(), Priority::kBulk, "options.priority"));
-  options_ = std::make_shared<const Options>(
-      Options{std::move(resolved), {options.return_token_logps(), options.return_token_ids()}, priority});
+  options_ = std::make_shared<const Options>(Options{.pair = std::move(resolved),
+                                                     .detail = {options.return_token_logps(), options.return_token_ids()},
+                                                     .priority = priority,
+                                                     .with_timings = options.return_timings()});
   absl::MutexLock lock(&mutex_);
+  log_.SetModels(NamesOf(options_->pair));
   priority_ = priority;
   return absl::OkStatus();
 }
 
-void PairStream::HandlePair(v1::PreferencePair& pair, const InvalidText& invalid_text) {
+void PairStream::HandlePair(v1::PreferencePair& pair, const InvalidText& invalid_text, absl::Time arrival) {
   v1::StreamScorePairsResponse response;
   EchoPair(pair, num_pairs_, *response.mutable_result());
   PairOrigin origin;
@@ -118,6 +125,7 @@ void PairStream::HandlePair(v1::PreferencePair& pair, const InvalidText& invalid
     if (!TakePair(origin.index)) return;
     FailPair(invalid.empty() ? UnderField("pair", request.status()) : request.status(), *context_.metrics,
              *response.mutable_result());
+    log_.CountItem(false);
     return QueueResult(Serialize(response));
   }
   {
@@ -134,24 +142,29 @@ void PairStream::HandlePair(v1::PreferencePair& pair, const InvalidText& invalid
        .cancellation = cancellation_,
        .waits_for_room = true,
        .quota = caller_.quota()},
-      [self = shared_from_this(), origin, options = options_, response = std::move(response)](
+      [self = shared_from_this(), origin, options = options_, arrival, response = std::move(response)](
           absl::Status status, PairOutcomes outcomes) mutable {
-        self->OnScored(origin, *options, std::move(response), std::move(status), std::move(outcomes));
+        self->OnScored(origin, *options, arrival, std::move(response), std::move(status), std::move(outcomes));
       });
 }
 
-void PairStream::OnScored(const PairOrigin& origin, const Options& options, v1::StreamScorePairsResponse response,
-                          absl::Status status, PairOutcomes outcomes) {
+void PairStream::OnScored(const PairOrigin& origin, const Options& options, absl::Time arrival,
+                          v1::StreamScorePairsResponse response, absl::Status status, PairOutcomes outcomes) {
   grpc::ByteBuffer bytes;
   if (status.ok()) {
     PairOutcome& outcome = outcomes.pairs.front();
     outcome.status = UnderField("pair", outcome.status);
     AnswerPair(outcome, options.pair, origin, options.detail, *context_.metrics, *response.mutable_result());
+    if (options.with_timings) {
+      TimingsToProto(outcomes.report, SteadyNow() - arrival, *response.mutable_result()->mutable_timings());
+    }
     bytes = Serialize(response);
   }
   mutex_.Lock();
   --num_scoring_;
+  log_.Add(outcomes.report);
   if (status.ok()) {
+    log_.CountItem(outcomes.pairs.front().status.ok());
     QueueResult(std::move(bytes));
   } else {
     LosePair(origin.index);
@@ -223,8 +236,8 @@ void PairStream::Advance() {
       mutex_.Unlock();
       StartRead(&read_buffer_);
     } else if (end_.has_value() && !writing_ && results_.empty() && num_scoring_ == 0) {
-      const grpc::Status status =
-          ToGrpcStatus(end_->ok() ? *end_ : WithResumeIndex(*std::move(end_), resume_index_));
+      final_status_ = end_->ok() ? *end_ : WithResumeIndex(*std::move(end_), resume_index_);
+      const grpc::Status status = ToGrpcStatus(final_status_);
       final_code_ = status.error_code();
       mutex_.Unlock();
       Finish(status);

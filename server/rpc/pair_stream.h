@@ -24,6 +24,7 @@
 #include "prefscore/v1/scoring.pb.h"
 #include "server/rpc/access.h"
 #include "server/rpc/call_deadline.h"
+#include "server/rpc/call_log.h"
 #include "server/rpc/parse_request.h"
 #include "server/rpc/quota_pause.h"
 #include "server/rpc/result_to_proto.h"
@@ -48,6 +49,7 @@ class PairStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
     PairOptions pair;
     ResultDetail detail;
     Priority priority;
+    bool with_timings;
   };
 
   PairStream(const ServiceContext& context, grpc::CallbackServerContext* rpc, StreamSet<PairStream>& streams,
@@ -57,7 +59,10 @@ class PairStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
         streams_(streams),
         open_call_(context.open_calls->Enter()),
         caller_(std::move(caller)),
-        pause_(caller_.quota()) {}
+        log_(CallLog::Kind::kStream, "StreamScorePairs", *context.logger, context.call_log, *rpc),
+        pause_(caller_.quota()) {
+    log_.SetToken(caller_.name());
+  }
 
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
@@ -67,9 +72,9 @@ class PairStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   // One message. What is wrong with a pair becomes its result; any other fault is returned and ends the stream.
   absl::Status HandleMessage(const grpc::ByteBuffer& message);
   absl::Status HandleOptions(const v1::ScoringOptions& options, const InvalidText& invalid_text);
-  void HandlePair(v1::PreferencePair& pair, const InvalidText& invalid_text);
-  void OnScored(const PairOrigin& origin, const Options& options, v1::StreamScorePairsResponse response,
-                absl::Status status, PairOutcomes outcomes);
+  void HandlePair(v1::PreferencePair& pair, const InvalidText& invalid_text, absl::Time arrival);
+  void OnScored(const PairOrigin& origin, const Options& options, absl::Time arrival,
+                v1::StreamScorePairsResponse response, absl::Status status, PairOutcomes outcomes);
 
   // Whether the pair at `index`, the next one, is still in time to get a result.
   bool TakePair(std::int64_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -100,9 +105,11 @@ class PairStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   // Used by one write at a time only.
   grpc::ByteBuffer write_buffer_;
 
-  grpc::StatusCode final_code_ = grpc::OK;  // set before Finish, read after
+  absl::Status final_status_;               // set before Finish, read after
+  grpc::StatusCode final_code_ = grpc::OK;  // likewise
 
   absl::Mutex mutex_;
+  CallLog log_;  // what is counted is under the lock
   bool reading_ ABSL_GUARDED_BY(mutex_) = false;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   QuotaPause pause_ ABSL_GUARDED_BY(mutex_);

@@ -99,6 +99,17 @@ absl::StatusOr<PairOptions> ResolveOptions(const v1::ScoringOptions& options, co
   return resolved;
 }
 
+std::string NamesOf(const std::vector<const HostedModel*>& models) {
+  std::string names;
+  for (const HostedModel* model : models) absl::StrAppend(&names, names.empty() ? "" : ",", model->name);
+  return names;
+}
+
+std::string NamesOf(const PairOptions& options) {
+  if (options.reference == nullptr) return options.policy->name;
+  return NamesOf(std::vector<const HostedModel*>{options.policy, options.reference});
+}
+
 absl::StatusOr<Priority> ResolvePriority(v1::Priority priority, Priority unset, const std::string& field) {
   switch (priority) {
     case v1::PRIORITY_UNSPECIFIED: return unset;

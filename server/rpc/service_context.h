@@ -3,8 +3,10 @@
 #pragma once
 
 #include "server/config/config.h"
+#include "server/logging/logger.h"
 #include "server/metrics/metrics.h"
 #include "server/rpc/access.h"
+#include "server/rpc/call_log.h"
 #include "server/rpc/open_calls.h"
 #include "server/scoring/hosted_model.h"
 #include "server/scoring/scorer.h"
@@ -16,6 +18,8 @@ struct ServiceContext {
   const ModelRegistry* registry;
   Scorer* scorer;
   Metrics* metrics;
+  Logger* logger;
+  CallLogOptions call_log = {};
   Limits limits;
   AccessRule access = {};
   OpenCalls* open_calls = nullptr;  // set by the server, which has its own

@@ -22,15 +22,18 @@ absl::Status Run(const std::vector<GroupJob*>& jobs, PassRunner& runner, const F
     const auto start = std::chrono::steady_clock::now();
     bool was_split = false;
     ASSIGN_OR_RETURN(GroupScores scores, runner.Run(planned.model(), planned.groups(), was_split));
+    const auto pass = std::make_shared<const ForwardPass>(
+        ForwardPass{.start = start, .duration = std::chrono::steady_clock::now() - start});
     ForwardReport report{.model = planned.model(),
                          .work = {},
-                         .duration = absl::FromChrono(std::chrono::steady_clock::now() - start),
+                         .duration = absl::FromChrono(pass->duration),
                          .num_tokens = planned.num_tokens(),
                          .num_tokens_saved = planned.num_tokens_asked() - planned.num_tokens(),
                          .was_split = was_split};
     for (const PromptGroup* group : planned.groups()) report.work += WorkOf(*group);
     on_forward(report);
     planned.Distribute(std::move(scores));
+    for (GroupForward* forward : planned.forwards()) forward->pass = pass;
   }
   return absl::OkStatus();
 } catch (const std::exception& error) {  // of planning: passes have a seam of their own

@@ -2,6 +2,7 @@
 // The scorer's work as the scheduler sees it: groups to be run under models.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -15,6 +16,12 @@
 
 namespace prefscore {
 
+// A forward pass, shared by all that it computed.
+struct ForwardPass {
+  std::chrono::steady_clock::time_point start;
+  std::chrono::steady_clock::duration duration;
+};
+
 // One group under one model.
 struct GroupForward {
   const HostedModel* model = nullptr;
@@ -22,6 +29,7 @@ struct GroupForward {
   bool uses_cache = false;
   std::vector<CacheKey> cache_keys;     // [completions]; empty where the cache is not used
   std::vector<CompletionScore> scores;  // [completions]; those from the cache first, RunGroupJobs sets the others
+  std::shared_ptr<const ForwardPass> pass;  // that computed what was missing; null where none did
 
   // Whether the completion must be computed.
   bool IsMissing(std::size_t completion_idx) const {

@@ -41,7 +41,7 @@ absl::Status CatchExceptions(const char* what, const Work& work) try {
 // prompt's.
 template <typename Request, typename Outcome, typename Options>
 struct CallState {
-  using Done = std::function<void(absl::Status, std::vector<Outcome>)>;
+  using Done = std::function<void(absl::Status, std::vector<Outcome>, CallReport)>;
 
   CallState(std::vector<Request> requests, Options options, Call call, Done done)
       : requests(std::move(requests)), options(std::move(options)), call(std::move(call)), done(std::move(done)) {}
@@ -51,6 +51,7 @@ struct CallState {
   const Call call;
   const Done done;
 
+  CallClock clock;
   Ticket ticket;                                 // until the jobs are submitted
   QuotaCharge charge;
   std::vector<ContentSize> sizes;                // [requests]
@@ -61,10 +62,11 @@ struct CallState {
 
   // Ends the call. The jobs' callbacks hold this state: they are let go here, so that neither outlives the call.
   void Finish(absl::Status status) {
+    CallReport report = clock.Report(jobs);
     jobs.clear();
     ticket = {};
     charge = {};
-    done(status, status.ok() ? std::move(outcomes) : std::vector<Outcome>());
+    done(status, status.ok() ? std::move(outcomes) : std::vector<Outcome>(), std::move(report));
   }
 };
 
@@ -188,9 +190,14 @@ void Scorer::Run(std::shared_ptr<State> state, Prepare prepare, Finish finish) {
 
   const auto submit = [this, state, finish, finish_job, is_cancelled] {
     if (is_cancelled()) return state->Finish(absl::CancelledError("the call was cancelled before it was queued"));
+    state->clock.OnPrepared();
     bool is_complete = true;
     const absl::Status fault = CatchExceptions("reading the cache", [&] {
-      if (cache_ != nullptr) observer_.on_cached_tokens(ReadFromCache(*cache_, state->jobs));
+      if (cache_ != nullptr) {
+        const std::int64_t num_cached_tokens = ReadFromCache(*cache_, state->jobs);
+        state->clock.OnCacheRead(num_cached_tokens);
+        observer_.on_cached_tokens(num_cached_tokens);
+      }
       for (std::size_t idx = 0; idx < state->jobs.size(); ++idx) {
         const auto& job = state->jobs[idx];
         if (job == nullptr) continue;
@@ -216,6 +223,7 @@ void Scorer::Run(std::shared_ptr<State> state, Prepare prepare, Finish finish) {
       state->charge.Refund();
       return state->Finish(ticket.status());
     }
+    state->clock.OnAdmitted();
     state->ticket = *std::move(ticket);
     for (std::size_t begin = 0; begin < num_requests; begin += kPreparedPerTask) {
       tokenizer_pool_.Post([state, begin, num_requests, prepare, submit, is_cancelled] {
@@ -243,8 +251,9 @@ void Scorer::ScorePairs(std::vector<PairRequest> pairs, PairOptions options, Cal
                         std::function<void(absl::Status, PairOutcomes)> done) {
   using State = CallState<PairRequest, PairOutcome, PairOptions>;
   auto evaluate = [objectives = options.objectives, done = std::move(done)](absl::Status status,
-                                                                           std::vector<PairOutcome> outcomes) {
-    PairOutcomes all{.pairs = std::move(outcomes), .batch_states = {}};
+                                                                           std::vector<PairOutcome> outcomes,
+                                                                           CallReport report) {
+    PairOutcomes all{.pairs = std::move(outcomes), .batch_states = {}, .report = std::move(report)};
     if (status.ok()) {
       status = CatchExceptions("evaluating the objectives",
                                [&] { all.batch_states = EvaluateObjectives(objectives, all.pairs); });
@@ -257,9 +266,12 @@ void Scorer::ScorePairs(std::vector<PairRequest> pairs, PairOptions options, Cal
 }
 
 void Scorer::ScoreCompletions(std::vector<GroupRequest> groups, CompletionOptions options, Call call,
-                              std::function<void(absl::Status, std::vector<GroupOutcome>)> done) {
+                              std::function<void(absl::Status, GroupOutcomes)> done) {
   using State = CallState<GroupRequest, GroupOutcome, CompletionOptions>;
-  Run(std::make_shared<State>(std::move(groups), std::move(options), std::move(call), std::move(done)),
+  auto gather = [done = std::move(done)](absl::Status status, std::vector<GroupOutcome> outcomes, CallReport report) {
+    done(std::move(status), {.prompts = std::move(outcomes), .report = std::move(report)});
+  };
+  Run(std::make_shared<State>(std::move(groups), std::move(options), std::move(call), std::move(gather)),
       MakeCompletionsJob, FinishCompletions);
 }
 

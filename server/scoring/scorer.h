@@ -78,14 +78,14 @@ class Scorer {
   Scorer(ScorerOptions options, ScorerObserver observer);
 
   // Scores the pairs of a call. `done` is called exactly once: with a status that refuses the call as a whole
-  // (RESOURCE_EXHAUSTED, UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED), or OK and one outcome per pair, in order; before this
+  // (RESOURCE_EXHAUSTED, UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED), or OK and one outcome per pair, in order; with a report in any case; before this
   // returns, where the call is refused at arrival, otherwise from one of the scorer's threads. Returns at once.
   void ScorePairs(std::vector<PairRequest> pairs, PairOptions options, Call call,
                   std::function<void(absl::Status, PairOutcomes)> done);
 
   // The same for prompts with N completions; each completion's boundary is its own.
   void ScoreCompletions(std::vector<GroupRequest> groups, CompletionOptions options, Call call,
-                        std::function<void(absl::Status, std::vector<GroupOutcome>)> done);
+                        std::function<void(absl::Status, GroupOutcomes)> done);
 
   // Calls with this cancellation end now, but for what is in flight.
   void Cancel(Cancellation& cancellation) { scheduler_.Cancel(cancellation); }

@@ -35,7 +35,7 @@ void SetHandler(int signal_number, void (*handler)(int)) {
 void OnSignal(int) {
   const int saved_errno = errno;
   if (!is_serving) {
-    Write(STDOUT_FILENO, kStopped, sizeof(kStopped) - 1);
+    Write(STDERR_FILENO, kStopped, sizeof(kStopped) - 1);
     _exit(0);
   }
   if (++num_signals == 2) {

@@ -152,6 +152,25 @@ TEST(ConfigTest, ErrorsNameFlagValueAndLimit) {
   EXPECT_THAT(ErrorOf(ParseWithModels({"--config", "/no/such/file"})), HasSubstr("/no/such/file"));
 }
 
+TEST(ConfigTest, TheLogIsTextFromInfoOnWithoutContentUnlessToldOtherwise) {
+  const LoggingOptions defaults = ParseWithModels({})->config.logging;
+  EXPECT_EQ(defaults.log_format(), LogFormat::kText);
+  EXPECT_EQ(defaults.log_level(), LogLevel::kInfo);
+  EXPECT_EQ(defaults.slow_request_ms, 0);
+  EXPECT_FALSE(defaults.with_content);
+  const LoggingOptions told = ParseWithModels({"--log-format", "json", "--log-level", "error", "--slow-request-ms",
+                                               "250", "--log-content", "true"})
+                                  ->config.logging;
+  EXPECT_EQ(told.log_format(), LogFormat::kJson);
+  EXPECT_EQ(told.log_level(), LogLevel::kError);
+  EXPECT_EQ(told.slow_request_ms, 250);
+  EXPECT_TRUE(told.with_content);
+  EXPECT_THAT(ErrorOf(ParseWithModels({"--log-format", "xml"})), AllOf(HasSubstr("--log-format"), HasSubstr("'xml'")));
+  EXPECT_THAT(ErrorOf(ParseWithModels({"--log-level", "trace"})), HasSubstr("debug, info, warning, error"));
+  EXPECT_THAT(ErrorOf(ParseWithModels({"--slow-request-ms", "-1"})), HasSubstr("--slow-request-ms: -1"));
+  EXPECT_THAT(ErrorOf(ParseWithModels({"--log-content", "maybe"})), HasSubstr("--log-content"));
+}
+
 TEST(ConfigTest, UnknownKeysOfTheFileAreRefused) {
   EXPECT_THAT(ErrorOf(ParseWithModels({"--config", WriteFile("max-batch-token = 7\n")})), HasSubstr("max-batch-token"));
 }

@@ -21,7 +21,7 @@ DONE, CUT_OFF = 0, 3
 
 def totals(log):
     """What the server says at its end: calls by method and code, and the pairs that it scored."""
-    [line] = re.findall(r"^stopped; since the start (.*); pairs scored (\d+), failed \d+$", log, re.MULTILINE)
+    [line] = re.findall(r"\bstopped; since the start (.*); pairs scored (\d+), failed \d+$", log, re.MULTILINE)
     return {(method, code): int(count) for method, code, count in re.findall(r"(\w+) (\w+) (\d+)", line[0])}, int(line[1])
 
 
@@ -164,7 +164,7 @@ def test_a_signal_while_models_are_loaded_ends_the_server_at_once(build_dir, tmp
         wait_until("it has started", lambda: "shutdown-grace" in server.log)
         server.process.send_signal(stop_signal)
         assert server.process.wait(timeout=60) == DONE
-        assert server.log.endswith("stopped while starting\n")
+        assert "stopped while starting\n" in server.log
 
 
 def test_a_terminal_or_reader_that_goes_away_does_not_stop_the_server(build_dir, demo_flags, start_server):

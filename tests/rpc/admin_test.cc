@@ -32,6 +32,7 @@ class AdminTest : public RpcTestBase {
                                      {.registry = registry_.get(),
                                       .scorer = scorer_.get(),
                                       .metrics = metrics_.get(),
+                                      .logger = &logger_,
                                       .limits = limits_,
                                       .access = {tokens_.get()}},
                                      {.tokens = tokens_.get(), .logger = &logger_});
@@ -54,7 +55,6 @@ class AdminTest : public RpcTestBase {
   }
 
   testing::TempFolder folder_;
-  Logger logger_{{.descriptor = 2}};
   std::unique_ptr<AdminServer> admin_server_;
   std::shared_ptr<grpc::Channel> admin_channel_;
   std::unique_ptr<v1::AdminService::Stub> admin_;
@@ -85,7 +85,7 @@ TEST_F(AdminTest, TellsWhatTheServerDoes) {
   EXPECT_EQ(status.queues(0).num_tokens(), 12);
   EXPECT_GT(status.queues(0).num_bytes(), 0);
   EXPECT_EQ(status.queues(1).num_tokens(), 0);
-  EXPECT_EQ(status.log_level(), v1::LOG_LEVEL_INFO);
+  EXPECT_EQ(status.log_level(), v1::LOG_LEVEL_DEBUG);
   EXPECT_FALSE(status.has_token_file());
   OpenGate();
   done.WaitForNotification();
@@ -168,7 +168,8 @@ TEST_F(AdminTest, APortInUseIsAnError) {
   StartBoth();
   const auto second = AdminServer::Start(
       {.address = absl::StrCat("127.0.0.1:", admin_server_->port())},
-      {.registry = registry_.get(), .scorer = scorer_.get(), .metrics = metrics_.get(), .limits = limits_},
+      {.registry = registry_.get(), .scorer = scorer_.get(), .metrics = metrics_.get(), .logger = &logger_,
+       .call_log = call_log_, .limits = limits_, .access = {}},
       {.tokens = nullptr, .logger = &logger_});
   EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable);
 }

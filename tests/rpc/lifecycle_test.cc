@@ -108,7 +108,11 @@ TEST_F(LifecycleTest, ReflectionListsTheServices) {
 TEST_F(LifecycleTest, APortInUseIsAnError) {
   Start();
   const std::string address = absl::StrCat("127.0.0.1:", server_->port());
-  const auto second = Server::Start({.address = address}, {registry_.get(), scorer_.get(), metrics_.get(), limits_});
+  const auto second = Server::Start({.address = address}, {.registry = registry_.get(),
+                                                               .scorer = scorer_.get(),
+                                                               .metrics = metrics_.get(),
+                                                               .logger = &logger_,
+                                                               .limits = limits_});
   EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(second.status().message()), HasSubstr("cannot listen on " + address));
   EXPECT_EQ(Check(""), HealthResponse::SERVING) << "the first server is unharmed";

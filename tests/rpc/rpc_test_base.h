@@ -23,6 +23,7 @@
 #include "server/rpc/lifecycle.h"
 #include "tests/testing/fake_model.h"
 #include "tests/testing/fake_tokenizer.h"
+#include "tests/testing/log_file.h"
 
 namespace prefscore {
 
@@ -87,6 +88,7 @@ class RpcTestBase : public ::testing::Test {
 
   // Call before Start to change what is served.
   Limits limits_;
+  CallLogOptions call_log_;
   std::shared_ptr<testing::FakeModel> policy_ = std::make_shared<testing::FakeModel>("digest-policy", 0.25);
   std::shared_ptr<testing::FakeModel> reference_ = std::make_shared<testing::FakeModel>("digest-reference", 0.5);
   LogProbCache* cache_ = nullptr;  // outlives the server
@@ -126,11 +128,13 @@ class RpcTestBase : public ::testing::Test {
       tokens_ = *std::move(tokens);
     }
     auto server = Server::Start({.address = "127.0.0.1:0", .has_reflection = true},
-                               {.registry = registry_.get(),
-                                .scorer = scorer_.get(),
-                                .metrics = metrics_.get(),
-                                .limits = limits_,
-                                .access = {tokens_.get()}});
+                                {.registry = registry_.get(),
+                                 .scorer = scorer_.get(),
+                                 .metrics = metrics_.get(),
+                                 .logger = &logger_,
+                                 .call_log = call_log_,
+                                 .limits = limits_,
+                                 .access = {tokens_.get()}});
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     grpc::ChannelArguments arguments;
@@ -191,6 +195,8 @@ class RpcTestBase : public ::testing::Test {
 
   absl::Notification gate_;
   std::atomic<int> num_queue_changes_{0};
+  testing::LogFile log_;
+  Logger logger_{log_.options()};
   std::unique_ptr<ModelRegistry> registry_;
   std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<TokenStore> tokens_;

@@ -139,9 +139,9 @@ class ScoredBitsTest : public ::testing::TestWithParam<std::tuple<DecoderShape, 
     for (std::uint32_t i = 0; i < 1 + random() % 6; ++i) group.completions.push_back(Pick(completions_, random));
     absl::Notification done;
     scorer.ScoreCompletions({{.content = group}}, options, RandomCall(random),
-                            [&](absl::Status status, std::vector<GroupOutcome> outcomes) {
+                            [&](absl::Status status, GroupOutcomes outcomes) {
                               EXPECT_TRUE(status.ok()) << std::string(status.message());
-                              for (const GroupOutcome& outcome : outcomes) {
+                              for (const GroupOutcome& outcome : outcomes.prompts) {
                                 EXPECT_TRUE(outcome.status.ok()) << std::string(outcome.status.message());
                                 for (std::size_t i = 0; i < group.completions.size(); ++i) {
                                   const CompletionScore& score = outcome.scores[0][i];

@@ -273,9 +273,9 @@ TEST_F(ScorerTest, CompletionsShareEqualPromptsAndKeepTheirOrder) {
   CompletionOptions options;
   options.models = {&policy_, &reference_};
   scorer_->ScoreCompletions({{PromptGroup{{1, 2}, {{5}, {6, 7}, {8}}}}}, options, {},
-                            [&](absl::Status status, std::vector<GroupOutcome> found) {
+                            [&](absl::Status status, GroupOutcomes found) {
                               EXPECT_TRUE(status.ok());
-                              outcomes = std::move(found);
+                              outcomes = std::move(found.prompts);
                               done.Notify();
                             });
   done.WaitForNotification();
@@ -295,8 +295,8 @@ TEST_F(ScorerTest, AFaultNamesTheCompletionAsItWasSentWhateverWasMerged) {
   CompletionOptions options;
   options.models = {&policy_};
   scorer_->ScoreCompletions({{PromptGroup{{1, 2}, {{5}, {5}, {6}, {9, 6}}}}}, options, {},
-                            [&](absl::Status, std::vector<GroupOutcome> found) {
-                              outcomes = std::move(found);
+                            [&](absl::Status, GroupOutcomes found) {
+                              outcomes = std::move(found.prompts);
                               done.Notify();
                             });
   done.WaitForNotification();
