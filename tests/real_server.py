@@ -22,6 +22,8 @@ class Server:
                 stdout=log_file, stderr=subprocess.STDOUT,
             )
         self.address = self.metrics_url = None
+        self.admin_address = None
+        self.scrape_token = None  # where the server wants one
 
     @property
     def log(self) -> str:
@@ -31,10 +33,12 @@ class Server:
         """Returns whether the server serves; False where it ended instead."""
         give_up_at = time.monotonic() + timeout_s
         while time.monotonic() < give_up_at:
-            listening = re.search(r"\blistening on (\S+)", self.log)
-            metrics = re.search(r"\bmetrics on (http://\S+)", self.log)
+            listening = re.search(r'\blistening on ([^\s"]+)', self.log)
+            metrics = re.search(r'\bmetrics on (https?://[^\s"]+)', self.log)
             if listening and metrics:
                 self.address, self.metrics_url = listening[1], metrics[1]
+                if admin := re.search(r'\badmin service on ([^\s"]+)', self.log):
+                    self.admin_address = admin[1]
                 return True
             if self.process.poll() is not None:
                 return False
@@ -48,7 +52,10 @@ class Server:
 
     def metric(self, name, **labels):
         """Sum over the series of this name that carry these labels."""
-        text = urllib.request.urlopen(self.metrics_url, timeout=30).read().decode()
+        request = urllib.request.Request(self.metrics_url)
+        if self.scrape_token is not None:
+            request.add_header("Authorization", f"Bearer {self.scrape_token}")
+        text = urllib.request.urlopen(request, timeout=30).read().decode()
         series = re.findall(rf"^{name}(?:{{(.*)}})? (\S+)$", text, re.MULTILINE)
         wanted = {f'{label}="{value}"' for label, value in labels.items()}
         found = [float(value) for given, value in series if wanted <= set(given.split(","))]

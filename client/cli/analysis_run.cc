@@ -131,7 +131,7 @@ absl::StatusOr<std::unique_ptr<AnalysisRun>> AnalyzeHere(const v1::AnalysisOptio
 
 absl::StatusOr<std::unique_ptr<AnalysisRun>> AnalyzeAt(const ServerOptions& server, const v1::AnalysisOptions& options,
                                                        std::function<void(const std::string&)> note) {
-  const auto client = ConnectTo(server, std::move(note));
+  ASSIGN_OR_RETURN(const auto client, ConnectTo(server, std::move(note)));
   ASSIGN_OR_RETURN(const v1::ListModelsResponse models, client->ListModels());
   return std::make_unique<ServerRun>(client->OpenAnalysis(), options, models.limits());
 }

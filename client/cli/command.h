@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "client/cpp/scoring_client.h"
 
@@ -21,11 +22,20 @@ enum ExitCode : int {
 struct ServerOptions {
   std::string address;  // HOST:PORT
   absl::Duration timeout;
+  bool has_tls = false;  // implied by the files
+  // Names of files; empty: not given.
+  std::string tls_ca;
+  std::string tls_certificate;
+  std::string tls_key;
+  std::string token_file;
 };
 
-// Tells of each retry by `note`.
-std::unique_ptr<client::ScoringClient> ConnectTo(const ServerOptions& server,
-                                                 std::function<void(const std::string&)> note);
+// INVALID_ARGUMENT names the flag whose file cannot be read.
+absl::StatusOr<client::SecurityOptions> ReadSecurity(const ServerOptions& server);
+
+// Tells of each retry by `note`. INVALID_ARGUMENT names the flag whose file cannot be read or used.
+absl::StatusOr<std::unique_ptr<client::ScoringClient>> ConnectTo(const ServerOptions& server,
+                                                                 std::function<void(const std::string&)> note);
 
 std::function<void(const absl::Status&, absl::Duration)> RetryNote(std::function<void(const std::string&)> note);
 

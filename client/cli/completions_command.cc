@@ -102,7 +102,8 @@ absl::StatusOr<int> ScoreAll(const CompletionsOptions& options) {
   ASSIGN_OR_RETURN(const auto reader, LineReader::Open(options.input));
   ASSIGN_OR_RETURN(const auto writer, OpenNewOutput(options.input, options.output, options.overwrite));
   Progress progress(CountLines(options.input));
-  const auto client = ConnectTo(options.server, [&](const std::string& text) { progress.Note(text); });
+  ASSIGN_OR_RETURN(const auto client,
+                   ConnectTo(options.server, [&](const std::string& text) { progress.Note(text); }));
   ASSIGN_OR_RETURN(const v1::ListModelsResponse models, client->ListModels());
 
   CompletionRun run(options, *client, models.limits(), *writer, progress);

@@ -148,7 +148,7 @@ absl::StatusOr<int> EvaluateAll(const EvaluateOptions& options) {
   }
   std::unique_ptr<client::ScoringClient> client;
   if (!options.server.address.empty()) {
-    client = ConnectTo(options.server, [&](const std::string& text) { progress.Note(text); });
+    ASSIGN_OR_RETURN(client, ConnectTo(options.server, [&](const std::string& text) { progress.Note(text); }));
     ASSIGN_OR_RETURN(const v1::ListModelsResponse models, client->ListModels());
     if (!has_batch_objective) chunk_size = std::min<std::size_t>(chunk_size, models.limits().max_pairs_per_request());
   }

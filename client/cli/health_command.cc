@@ -6,8 +6,9 @@
 namespace prefscore::cli {
 
 int RunHealth(const HealthOptions& options) {
-  const auto client = ConnectTo(options.server, [](const std::string&) {});
-  const absl::Status status = client->CheckHealth(options.service);
+  const auto connected = ConnectTo(options.server, [](const std::string&) {});
+  if (!connected.ok()) return Fail(connected.status());
+  const absl::Status status = (*connected)->CheckHealth(options.service);
   if (!status.ok()) return Fail(status);
   std::cout << "SERVING\n";
   return kAllDone;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "CLI/CLI.hpp"
+#include "client/cli/admin_command.h"
 #include "client/cli/analyze_command.h"
 #include "client/cli/completions_command.h"
 #include "client/cli/evaluate_command.h"
@@ -17,6 +18,8 @@
 #include "client/cli/objectives_command.h"
 #include "client/cli/score_command.h"
 #include "client/cli/sweep_flag.h"
+#include "client/cli/token_command.h"
+#include "client/cli/top/top_flags.h"
 
 namespace prefscore::cli {
 namespace {
@@ -28,7 +31,8 @@ constexpr char kDescription[] =
     "Scores preference pairs under a policy and a reference language model on a prefscore server.\n\n"
     "  prefscore health --server localhost:50051\n"
     "  prefscore models --server localhost:50051\n"
-    "  prefscore score --server localhost:50051 --input pairs.jsonl --output scores.jsonl\n\n"
+    "  prefscore score --server localhost:50051 --input pairs.jsonl --output scores.jsonl\n"
+    "  prefscore top --metrics localhost:9464\n\n"
     "`prefscore SUBCOMMAND --help` tells more.";
 
 constexpr char kExitCodes[] =
@@ -97,6 +101,22 @@ constexpr char kHealthDescription[] =
     "Tells whether the server serves.\n\nExample:\n"
     "  prefscore health --server localhost:50051 --service prefscore.v1.ScoringService";
 
+constexpr char kAdminDescription[] =
+    "Asks a server's admin listener: status, log-level, reload-tokens.\n\nExample:\n"
+    "  prefscore admin status --server localhost:50052 --token-file admin.token";
+
+constexpr char kTokenDescription[] = "Makes tokens, for servers that let in only who has one.";
+
+constexpr char kNewTokenDescription[] =
+    "Makes a random token. Its entry for the server's token file goes to standard output; the token itself is shown on\n"
+    "standard error, once, or written to --output.\n\n"
+    "Example:\n"
+    "  prefscore token new --name trainer --role score --output trainer.token >> tokens.toml\n\n"
+    "Expiry and quotas are added to the entry by hand: deploy/SECURITY.md.";
+
+const std::map<std::string, Role> kRoles = {
+    {"score", Role::kScore}, {"admin", Role::kAdmin}, {"metrics", Role::kMetrics}};
+
 const std::map<std::string, v1::TruncationPolicy> kTruncationPolicies = {
     {"error", v1::TRUNCATION_POLICY_ERROR},
     {"keep-start", v1::TRUNCATION_POLICY_KEEP_START},
@@ -123,6 +143,17 @@ class OverviewFormatter : public CLI::Formatter {
 void AddServerFlags(CLI::App& app, ServerOptions& server, double default_timeout_seconds, const std::string& of_what) {
   server.timeout = absl::Seconds(default_timeout_seconds);
   app.add_option("--server", server.address, "HOST:PORT of the server");
+  app.add_flag("--tls", server.has_tls, "Talk TLS, with a server whom this machine trusts")->group("Security");
+  const auto add_file = [&app](const char* flag, std::string& path, const char* help) {
+    return app.add_option(flag, path, help)->check(CLI::ExistingFile)->type_name("FILE")->group("Security");
+  };
+  add_file("--tls-ca", server.tls_ca, "Talk TLS, with a server whom the authorities of this PEM file have certified");
+  CLI::Option* certificate =
+      add_file("--tls-certificate", server.tls_certificate, "This client's certificate, where the server asks for one");
+  CLI::Option* key = add_file("--tls-key", server.tls_key, "The key of --tls-certificate");
+  certificate->needs(key);
+  key->needs(certificate);
+  add_file("--token-file", server.token_file, "Holds the token that is sent with each call");
   app.add_option_function<double>(
          "--timeout", [&server](const double& seconds) { server.timeout = absl::Seconds(seconds); },
          "Seconds to wait for " + of_what)
@@ -218,6 +249,9 @@ CLI::App* AddScore(CLI::App& app, ScoreOptions& options) {
     if (scoring.objectives().empty()) *scoring.add_objectives() = *ParseObjectiveFlag(kDefaultObjective);
   });
   AddScoringFlags(*score, scoring);
+  score->add_flag_callback(
+      "--timings", [&] { scoring.set_return_timings(true); },
+      "Write where each pair's time on the server went, too (microseconds; a batch's passes are told to all its pairs)");
   score->add_option("--window", options.window, "Most pairs under way")
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
@@ -363,6 +397,34 @@ CLI::App* AddHealth(CLI::App& app, HealthOptions& options) {
   return health;
 }
 
+// A subcommand of `admin`.
+CLI::App* AddAdmin(CLI::App& admin, const std::string& name, const std::string& description, AdminOptions& options) {
+  CLI::App* command = admin.add_subcommand(name, description);
+  AddServerFlags(*command, options.server, 10, "the answer");
+  RequireServer(*command);
+  return command;
+}
+
+// Returns `token new`.
+CLI::App* AddToken(CLI::App& app, TokenOptions& options) {
+  CLI::App* token = app.add_subcommand("token", kTokenDescription);
+  token->require_subcommand(1);
+  CLI::App* made = token->add_subcommand("new", kNewTokenDescription);
+  made->add_option("--name", options.name, "Whose token it is, in messages, logs and metrics")->required();
+  made->add_option_function<std::vector<std::string>>(
+          "--role",
+          [&](const std::vector<std::string>& names) {
+            for (const std::string& name : names) options.roles.push_back(kRoles.at(name));
+          },
+          "What it allows: score, admin (the admin service) or metrics (reading them); repeatable")
+      ->required()
+      ->check(CLI::IsMember(kRoles))
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  made->add_option("--output", options.output, "A new file for the token, which only its owner can read");
+  return made;
+}
+
 int Run(int argc, char** argv) {
   CLI::App app(kDescription, "prefscore");
   app.footer(kExitCodes);
@@ -375,6 +437,18 @@ int Run(int argc, char** argv) {
   ObjectivesFormat objectives_format = ObjectivesFormat::kText;
   ModelsOptions models_options;
   HealthOptions health_options;
+  TopOptions top_options;
+  TokenOptions token_options;
+  AdminOptions admin_options;
+  CLI::App* admin = app.add_subcommand("admin", kAdminDescription);
+  admin->require_subcommand(1);
+  CLI::App* status = AddAdmin(*admin, "status", "Shows what the server does and with what.", admin_options);
+  status->add_flag("--json", admin_options.json, "Print the response as JSON");
+  CLI::App* level = AddAdmin(*admin, "log-level", "Changes the level of the log until the next start.", admin_options);
+  level->add_option("LEVEL", admin_options.level, "debug, info, warning or error")
+      ->required()
+      ->check(CLI::IsMember({"debug", "info", "warning", "error"}));
+  CLI::App* reload = AddAdmin(*admin, "reload-tokens", "Has the server read its token file now.", admin_options);
   const std::vector<std::pair<CLI::App*, std::function<int()>>> commands = {
       {AddScore(app, score_options), [&] { return RunScore(score_options); }},
       {AddCompletions(app, completions_options), [&] { return RunCompletions(completions_options); }},
@@ -382,7 +456,12 @@ int Run(int argc, char** argv) {
       {AddAnalyze(app, analyze_options), [&] { return RunAnalyze(analyze_options); }},
       {AddObjectives(app, objectives_format), [&] { return RunObjectives(objectives_format); }},
       {AddModels(app, models_options), [&] { return RunModels(models_options); }},
-      {AddHealth(app, health_options), [&] { return RunHealth(health_options); }}};
+      {AddHealth(app, health_options), [&] { return RunHealth(health_options); }},
+      {AddTop(app, top_options), [&] { return RunTop(top_options); }},
+      {AddToken(app, token_options), [&] { return RunNewToken(token_options); }},
+      {status, [&] { return RunAdminStatus(admin_options); }},
+      {level, [&] { return RunAdminLogLevel(admin_options); }},
+      {reload, [&] { return RunAdminReloadTokens(admin_options); }}};
   for (const auto& [command, run] : commands) command->footer(kExitCodes);
   try {
     app.parse(argc, argv);

@@ -24,6 +24,11 @@ const char* RoleName(v1::ModelRole role) {
 }
 
 void PrintModel(const v1::Model& model) {
+  if (model.state() == v1::MODEL_STATE_FAILED) {
+    std::cout << absl::StrFormat("%s\n  default role   %s\n  NOT LOADED     %s\n", model.name(), RoleName(model.role()),
+                                 model.load_error());
+    return;
+  }
   const bool has_tokenizer = !model.tokenizer_fingerprint().empty();
   std::cout << absl::StrFormat(
       "%s\n  default role   %s\n  architecture   %s, %d parameters, %s\n  vocabulary     %d tokens\n"
@@ -55,8 +60,9 @@ void PrintLimits(const v1::Limits& limits) {
 
 int RunModels(const ModelsOptions& options) {
   Progress progress(std::nullopt);
-  const auto client = ConnectTo(options.server, [&](const std::string& text) { progress.Note(text); });
-  const absl::StatusOr<v1::ListModelsResponse> response = client->ListModels();
+  const auto connected = ConnectTo(options.server, [&](const std::string& text) { progress.Note(text); });
+  if (!connected.ok()) return Fail(connected.status());
+  const absl::StatusOr<v1::ListModelsResponse> response = (*connected)->ListModels();
   if (!response.ok()) return Fail(response.status());
   if (options.json) {
     std::cout << MessageToJson(*response, JsonLayout::kIndented);

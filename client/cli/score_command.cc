@@ -117,7 +117,7 @@ absl::StatusOr<int> Score(const ScoreOptions& options) {
   Progress progress(CountLines(options.input));
   const auto note = [&](const std::string& text) { progress.Note(text); };
 
-  const auto client = ConnectTo(options.server, note);
+  ASSIGN_OR_RETURN(const auto client, ConnectTo(options.server, note));
   ASSIGN_OR_RETURN(const v1::ListModelsResponse models, client->ListModels());
   const v1::Model* policy = FindModel(models, options.scoring.policy(), v1::MODEL_ROLE_POLICY);
   const v1::Model* reference = FindModel(models, options.scoring.reference(), v1::MODEL_ROLE_REFERENCE);

@@ -3,7 +3,7 @@
 #include "client/cpp/scoring_client.h"
 
 int main(int argc, char** argv) {
-  const auto client = prefscore::client::ScoringClient::Connect(argc > 1 ? argv[1] : "localhost:50051");
+  const auto client = prefscore::client::ScoringClient::Connect(argc > 1 ? argv[1] : "localhost:50051").value();
 
   prefscore::client::PairStreamOptions options{.in_order = true};
   auto* objective = options.scoring.add_objectives();

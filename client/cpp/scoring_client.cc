@@ -3,9 +3,6 @@
 
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
-#include <grpcpp/create_channel.h>
-#include <grpcpp/security/credentials.h>
-#include <grpcpp/support/channel_arguments.h>
 
 #include <utility>
 
@@ -108,14 +105,11 @@ class GrpcAnalysisCall : public AnalysisCall {
 
 }  // namespace
 
-std::unique_ptr<ScoringClient> ScoringClient::Connect(const std::string& address, ClientOptions options) {
-  grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(-1);  // per-token results outgrow the default of 4 MiB
-  // While the channel backs off, calls fail without an attempt; the retry policy is the one that waits.
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
-  auto channel = grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
-  return std::unique_ptr<ScoringClient>(new ScoringClient(std::make_shared<Stubs>(channel), std::move(options)));
+absl::StatusOr<std::unique_ptr<ScoringClient>> ScoringClient::Connect(const std::string& address,
+                                                                      ClientOptions options) {
+  const auto channel = MakeChannel(address, options.security);
+  if (!channel.ok()) return channel.status();
+  return std::unique_ptr<ScoringClient>(new ScoringClient(std::make_shared<Stubs>(*channel), std::move(options)));
 }
 
 ScoringClient::ScoringClient(std::shared_ptr<Stubs> stubs, ClientOptions options)

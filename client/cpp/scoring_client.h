@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "client/cpp/analysis_call.h"
+#include "client/cpp/channel.h"
 #include "client/cpp/pair_stream.h"
 #include "client/cpp/retry.h"
 #include "prefscore/v1/models.pb.h"
@@ -19,13 +20,15 @@ namespace prefscore::client {
 struct ClientOptions {
   absl::Duration timeout = absl::InfiniteDuration();  // of one method call, all its attempts together
   RetryPolicy retry;
+  SecurityOptions security;
 };
 
 // Thread-safe. Errors carry the server's code, message and field violations.
 class ScoringClient {
  public:
-  // `address` is HOST:PORT. Returns at once; the connection is made by the first call. No transport security.
-  static std::unique_ptr<ScoringClient> Connect(const std::string& address, ClientOptions options = {});
+  // `address` is HOST:PORT. Returns at once; the connection is made by the first call. INVALID_ARGUMENT where
+  // `options.security` contradicts itself, or would send a token in plain text to another machine.
+  static absl::StatusOr<std::unique_ptr<ScoringClient>> Connect(const std::string& address, ClientOptions options = {});
   ~ScoringClient();
 
   absl::StatusOr<v1::ScorePairsResponse> ScorePairs(const v1::ScorePairsRequest& request);

@@ -11,7 +11,7 @@ import importlib.util
 import pathlib
 
 HERE = pathlib.Path(__file__).resolve().parent
-PROTOS = ("scoring", "models", "diagnostics")
+PROTOS = ("scoring", "models", "diagnostics", "admin")
 
 
 def generate() -> bool:

@@ -41,7 +41,7 @@ struct Job {
   std::int64_t num_queued_bytes = 0;  // memory while it waits: what was sent, ids, room for the result
   std::vector<ModelWork> work;        // for predictions; empty: none are made
   bool is_probe = false;              // a measurement: a batch of its own, and no part of what is reported
-  absl::Time deadline = absl::InfiniteFuture();
+  absl::Time deadline = absl::InfiniteFuture();  // on the scheduler's clock, as are the times below
   std::shared_ptr<const Cancellation> cancellation;  // null: cannot be cancelled
   // OK: the runner has stored the job's result. DEADLINE_EXCEEDED, CANCELLED: it left the queue uncomputed.
   // UNAVAILABLE: the scheduler stopped. Any other: what the runner found.

@@ -196,6 +196,11 @@ bool Scheduler::HasRoom(Priority priority) const {
   return admission_.HasRoom(priority);
 }
 
+QueueLoad Scheduler::held(Priority priority) const {
+  absl::MutexLock lock(&mutex_);
+  return admission_.held(priority);
+}
+
 CostCoefficients Scheduler::SetProbes(ModelKey model, std::vector<CostSample> probes) {
   absl::MutexLock lock(&mutex_);
   cost_.SetProbes(model, std::move(probes));
@@ -206,7 +211,18 @@ bool Scheduler::Drain(absl::Duration grace) {
   absl::MutexLock lock(&mutex_);
   admitting_ = false;
   DropParked([](const Arrival&) { return true; }, ShuttingDown());
-  return mutex_.AwaitWithTimeout(absl::Condition(this, &Scheduler::IsDone), grace);
+  return AwaitSteadily(mutex_, absl::Condition(this, &Scheduler::IsDone), grace);
+}
+
+std::int64_t Scheduler::Abandon() {
+  absl::MutexLock lock(&mutex_);
+  admitting_ = false;
+  stopping_ = true;
+  DropParked([](const Arrival&) { return true; }, ShuttingDown());
+  const std::vector<JobPtr> jobs = queue_.TakeAll();
+  Drop(jobs, ShuttingDown());
+  const auto is_of_a_call = [](const JobPtr& job) { return !job->is_probe; };
+  return std::count_if(jobs.begin(), jobs.end(), is_of_a_call) + num_tickets_;
 }
 
 bool Scheduler::IsDone() const {
@@ -305,7 +321,7 @@ void Scheduler::RunBatches() {
     }
     const absl::Time start = options_.now();
     const std::vector<PassTime> passes = runner_(batch);
-    const absl::Duration duration = std::max(options_.now() - start, absl::ZeroDuration());  // clocks are set back
+    const absl::Duration duration = options_.now() - start;
     report.measured_seconds = absl::ToDoubleSeconds(duration);
     const bool is_probe = batch.front()->is_probe;
     if (!is_probe) {

@@ -22,19 +22,19 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "server/batching/admission.h"
 #include "server/batching/batch_queue.h"
 #include "server/batching/cost_model.h"
 #include "server/batching/job.h"
+#include "server/util/steady_clock.h"
 
 namespace prefscore {
 
 struct SchedulerOptions {
   BatchLimits batch = {};
   AdmissionLimits admission = {};
-  std::function<absl::Time()> now = absl::Now;
+  std::function<absl::Time()> now = SteadyNow;
 };
 
 // A batch that was computed.
@@ -116,12 +116,19 @@ class Scheduler {
   // Whether a stream of this class should bring more now; otherwise once something of its own is done.
   bool HasRoom(Priority priority) const;
 
+  // What admitted calls of this class hold.
+  QueueLoad held(Priority priority) const;
+
   // How long passes of a model took that were made to learn what it costs. Returns what follows.
   CostCoefficients SetProbes(ModelKey model, std::vector<CostSample> probes);
 
   // Stops admitting (UNAVAILABLE) and waits until everything admitted is done or `grace` has passed.
   // Returns whether everything was done.
   bool Drain(absl::Duration grace);
+
+  // Stops admitting and ends what is admitted now, with UNAVAILABLE, but for the batch in flight. Returns how many jobs, and
+  // calls whose jobs were not submitted yet, these are.
+  std::int64_t Abandon();
 
  private:
   friend class Ticket;

@@ -41,7 +41,7 @@ std::optional<CompletionLogProbs> DecodeLogProbs(const CacheKey& key, std::strin
   if (bytes.substr(body.size()) != ChecksumOf(key, body)) return std::nullopt;
   CompletionLogProbs logps{.token_logps = std::vector<double>(num_logp_bytes / sizeof(double)),
                            .is_greedy_match = body[1] != 0};
-  std::memcpy(logps.token_logps.data(), body.data() + kHeaderBytes, num_logp_bytes);
+  if (num_logp_bytes > 0) std::memcpy(logps.token_logps.data(), body.data() + kHeaderBytes, num_logp_bytes);
   return logps;
 }
 

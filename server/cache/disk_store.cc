@@ -146,14 +146,14 @@ class RocksStore final : public DiskStore {
     return ToStatus(db_->Write(options, &batch));
   }
 
-  absl::Status Resume() override {
+  absl::Status CheckDisk() override {
+    std::error_code ignored;
+    if (!fs::exists(path_, ignored)) return absl::OkStatus();
     const std::string probe = (path_ / "probe").string();
     const rocksdb::Status written =
         rocksdb::WriteStringToFile(db_->GetEnv(), std::string(kProbeBytes, '\0'), probe, /*should_sync=*/true);
     db_->GetEnv()->DeleteFile(probe).PermitUncheckedError();
-    if (!written.ok()) return absl::UnavailableError(written.ToString());
-    const rocksdb::Status resumed = db_->Resume();
-    return resumed.ok() ? absl::OkStatus() : absl::DataLossError(resumed.ToString());
+    return ToStatus(written);
   }
 
   std::int64_t BytesOnDisk() const override {

@@ -59,9 +59,10 @@ class DiskStore {
   // beyond writing.
   virtual absl::Status Write(const StoreEntries& entries) = 0;
 
-  // After a failed Write: OK where writing works again. UNAVAILABLE: the disk does not take a small file yet. Any other:
-  // the disk does, but this store will not write any more and must be opened anew.
-  virtual absl::Status Resume() = 0;
+  // After a failed Write nothing more is written: RocksDB ends the process where a file is appended to after that failed.
+  // UNAVAILABLE: the disk does not take a small file yet. OK: it does, or the folder is gone; either way the store is to be
+  // opened anew.
+  virtual absl::Status CheckDisk() = 0;
 
   virtual std::int64_t BytesOnDisk() const = 0;
 };

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
 #include "server/cache/cache_value.h"
 
 namespace prefscore {
@@ -39,6 +40,15 @@ LogProbCache::~LogProbCache() {
     stopping_ = true;
   }
   writer_.join();
+}
+
+bool LogProbCache::Close(std::unique_ptr<LogProbCache> cache, absl::Duration grace) {
+  const auto is_closed = std::make_shared<absl::Notification>();
+  std::thread([cache = std::move(cache), is_closed]() mutable {
+    cache.reset();
+    is_closed->Notify();
+  }).detach();
+  return is_closed->WaitForNotificationWithTimeout(grace);
 }
 
 std::vector<std::optional<CompletionLogProbs>> LogProbCache::Lookup(std::span<const CacheKey> keys) {
@@ -109,7 +119,7 @@ std::vector<DiskStore::Found> LogProbCache::ReadStore(std::vector<CacheKey> keys
     if (read->is_late) --num_late_reads_;
   });
   absl::MutexLock lock(&mutex_);
-  if (mutex_.AwaitWithTimeout(absl::Condition(&read->is_done), options_.read_timeout)) return std::move(read->found);
+  if (AwaitSteadily(mutex_, absl::Condition(&read->is_done), options_.read_timeout)) return std::move(read->found);
   read->is_late = true;
   ++num_late_reads_;
   return late;
@@ -192,12 +202,7 @@ void LogProbCache::Write(const StoreEntries& entries) {
 void LogProbCache::Cure() {
   next_attempt_ = options_.now() + options_.retry_interval;
   if (store_ != nullptr) {
-    const absl::Status status = store_->Resume();
-    if (absl::IsUnavailable(status)) return;
-    if (status.ok()) {
-      Note("writes again");
-      return SetState(CacheState::kServing);
-    }
+    if (!store_->CheckDisk().ok()) return;
     Close();
   }
   Open();

@@ -20,11 +20,11 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "server/cache/cache_key.h"
 #include "server/cache/disk_store.h"
 #include "server/util/completion_log_probs.h"
+#include "server/util/steady_clock.h"
 #include "server/util/worker_pool.h"
 
 namespace prefscore {
@@ -60,19 +60,23 @@ struct LogProbCacheOptions {
   std::int64_t max_bytes = std::int64_t{4} << 30;        // on disk
   std::int64_t max_pending_bytes = std::int64_t{16} << 20;  // waiting to be written; what comes on top is dropped
   absl::Duration retry_interval = absl::Seconds(10);     // between attempts to cure a fault
-  absl::Duration read_timeout = absl::Seconds(1);        // of a lookup, on the real clock
-  std::function<absl::Time()> now = absl::Now;
+  absl::Duration read_timeout = absl::Seconds(1);        // of a lookup, on a real clock
+  std::function<absl::Time()> now = SteadyNow;
   rocksdb::Env* env = nullptr;  // null: the real one
 };
 
 // Thread-safe. Owns the threads that write and read; the destructor writes what is pending, waits for reads that are
-// under way and joins them.
+// under way and joins them, however long the disk takes: see Close.
 class LogProbCache {
  public:
   // Opens the folder, which takes as long as reading the last 64 MiB that were written. Whether that worked, the
   // observer is told.
   explicit LogProbCache(LogProbCacheOptions options, CacheObserver observer = {});
   ~LogProbCache();
+
+  // Destroys the cache. Returns false where its disk does not let it within `grace`: what was pending is lost, the cache
+  // lives on, and the process must end without destroying what its observer uses.
+  static bool Close(std::unique_ptr<LogProbCache> cache, absl::Duration grace);
 
   // [keys]; nothing where the cache does not have it.
   std::vector<std::optional<CompletionLogProbs>> Lookup(std::span<const CacheKey> keys);

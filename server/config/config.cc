@@ -21,23 +21,29 @@ constexpr char kFooter[] =
     "\n"
     "A configuration file (TOML) takes the flags' names without dashes:\n"
     "  model = [\"policy=models/dpo\", \"reference=models/sft\"]\n"
-    "  listen = \"0.0.0.0:50051\"";
+    "  listen = \"127.0.0.1:50051\"";
 
 void AddAllOptions(CLI::App& app, ServerConfig& config) {
   AddOptions(app, config.models);
   AddOptions(app, config.listen);
+  AddOptions(app, config.access);
+  AddOptions(app, config.transport);
   AddOptions(app, config.device);
   AddOptions(app, config.cache);
   AddOptions(app, config.shutdown);
+  AddOptions(app, config.logging);
   AddOptions(app, config.limits);
 }
 
 absl::Status CheckAllOptions(ServerConfig& config) {
   RETURN_IF_ERROR(CheckOptions(config.models));
   RETURN_IF_ERROR(CheckOptions(config.listen));
+  RETURN_IF_ERROR(CheckOptions(config.access, config.listen));
+  RETURN_IF_ERROR(CheckOptions(config.transport, config.listen));
   RETURN_IF_ERROR(CheckOptions(config.device));
   RETURN_IF_ERROR(CheckOptions(config.cache));
   RETURN_IF_ERROR(CheckOptions(config.shutdown));
+  RETURN_IF_ERROR(CheckOptions(config.logging));
   return CheckOptions(config.limits);
 }
 

@@ -6,12 +6,15 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "server/config/access_options.h"
 #include "server/config/cache_options.h"
 #include "server/config/device_options.h"
 #include "server/config/limits.h"
 #include "server/config/listen_options.h"
+#include "server/config/logging_options.h"
 #include "server/config/model_options.h"
 #include "server/config/shutdown_options.h"
+#include "server/config/transport_options.h"
 
 namespace prefscore {
 
@@ -20,9 +23,12 @@ inline constexpr char kVersion[] = PREFSCORE_VERSION;
 struct ServerConfig {
   ModelOptions models;
   ListenOptions listen;
+  AccessOptions access;
+  TransportOptions transport;
   DeviceOptions device;
   CacheOptions cache;
   ShutdownOptions shutdown;
+  LoggingOptions logging;
   Limits limits;
 };
 

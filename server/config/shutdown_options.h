@@ -12,8 +12,10 @@ class App;
 namespace prefscore {
 
 struct ShutdownOptions {
-  double grace_seconds = 30;  // how long admitted work may take to finish
+  double delay_seconds = 0;   // between health NOT_SERVING and the first refusal
+  double grace_seconds = 30;  // how long admitted work may take to finish, from then on
 
+  absl::Duration delay() const { return absl::Seconds(delay_seconds); }
   absl::Duration grace() const { return absl::Seconds(grace_seconds); }
 };
 

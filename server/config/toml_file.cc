@@ -28,7 +28,7 @@ std::string ToArgument(const std::string& key, const toml::node& node) {
 void WriteValue(const std::string& value, std::ostream& output) {
   std::int64_t integer = 0;
   double number = 0;
-  if (absl::SimpleAtoi(value, &integer) && absl::StrCat(integer) == value) {
+  if (value == "true" || value == "false" || (absl::SimpleAtoi(value, &integer) && absl::StrCat(integer) == value)) {
     output << value;
   } else if (absl::SimpleAtod(value, &number) && value.find_first_not_of("0123456789.-") == std::string::npos) {
     output << toml::value<double>(number);

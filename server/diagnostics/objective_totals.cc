@@ -71,7 +71,7 @@ ObjectiveTotals::ObjectiveTotals(const PlannedObjective& objective, const Analys
       temper_(objective.temper.size()),
       largest_masses_(PairList::Order::kDescending, options.num_listed_pairs),
       largest_required_margins_(PairList::Order::kDescending, options.num_listed_pairs) {
-  if (objective.has_gamma) flip_.emplace().num_ideal.resize(options.preference_probabilities.size());
+  if (objective.has_gamma) flip_.emplace(options.preference_probabilities.size());
 }
 
 void ObjectiveTotals::Add(const PlannedObjective& objective, const AnalysisPlan& plan, Workspace& workspace) {

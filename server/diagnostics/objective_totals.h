@@ -49,6 +49,8 @@ class ObjectiveTotals {
 
   // When a pair is ranked right; of objectives with gamma.
   struct FlipTotals {
+    explicit FlipTotals(std::size_t num_probabilities) : num_ideal(num_probabilities) {}
+
     std::uint64_t num_below_threshold = 0;
     DistributionTotals threshold;
     std::vector<std::uint64_t> num_ideal;  // [preference_probabilities]

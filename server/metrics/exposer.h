@@ -1,37 +1,50 @@
 // SPDX-License-Identifier: Apache-2.0
-// Serves metrics as /metrics over HTTP.
+// Serves metrics as GET /metrics over HTTP or HTTPS.
 #pragma once
 
+#include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "prometheus/collectable.h"
+#include "server/tls/certificate_files.h"
 
-namespace prometheus {
-class Exposer;
+namespace httplib {
+class Server;
 }
 
 namespace prefscore {
 
-// Serves as long as it lives, on threads of its own.
+struct ExposerOptions {
+  std::string address;  // HOST:PORT; port 0 takes a free one
+  // Null: plain HTTP. As for gRPC, replaced files hold for new connections, and a client authority for all clients.
+  std::shared_ptr<CertificateFiles> files = nullptr;
+  // Whether a scrape with this "Authorization" header ("" where there is none) may see the metrics; null: all may.
+  std::function<bool(const std::string&)> may_scrape = nullptr;
+};
+
+// Serves as long as it lives, on threads of its own; the destructor waits for the scrapes under way.
 class MetricsExposer {
  public:
   using Sources = std::vector<std::shared_ptr<prometheus::Collectable>>;
 
-  // `address` is HOST:PORT; port 0 takes a free one. UNAVAILABLE where the address cannot be bound. No two sources have
-  // a metric of the same name.
-  static absl::StatusOr<std::unique_ptr<MetricsExposer>> Start(const std::string& address, Sources sources);
+  // UNAVAILABLE where the address cannot be bound. No two sources have a metric of the same name.
+  static absl::StatusOr<std::unique_ptr<MetricsExposer>> Start(ExposerOptions options, Sources sources);
   ~MetricsExposer();
 
-  int port() const;
+  int port() const { return port_; }
 
  private:
-  MetricsExposer(Sources sources, std::unique_ptr<prometheus::Exposer> exposer);
+  MetricsExposer(std::unique_ptr<httplib::Server> server, int port);
 
-  const Sources sources_;  // the exposer refers to them weakly
-  std::unique_ptr<prometheus::Exposer> exposer_;
+  const std::unique_ptr<httplib::Server> server_;
+  const int port_;
+  std::atomic<bool> has_stopped_ = false;
+  std::thread acceptor_;
 };
 
 }  // namespace prefscore

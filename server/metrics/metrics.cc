@@ -72,9 +72,17 @@ int Clamped(int code) { return std::clamp(code, 0, kNumCodes - 1); }
 }  // namespace
 
 Metrics::Metrics(const std::vector<std::string>& methods, const std::vector<std::string>& services,
-                 const std::vector<ModelLabels>& models)
+                 const std::vector<ModelLabels>& configured_models)
     : registry_(std::make_shared<prometheus::Registry>()) {
   prometheus::Registry& registry = *registry_;
+
+  auto& loaded = GaugeFamily(registry, "prefscore_model_loaded",
+                             "1 where a configured model could be loaded at start, 0 where not, by model");
+  std::vector<ModelLabels> models;  // that can be asked
+  for (const ModelLabels& model : configured_models) {
+    loaded.Add({{"model", model.name}}).Set(model.is_loaded ? 1 : 0);
+    if (model.is_loaded) models.push_back(model);
+  }
 
   auto& requests = CounterFamily(registry, "prefscore_requests_total", "Finished calls by rpc and gRPC code");
   auto& durations = HistogramFamily(registry, "prefscore_request_duration_seconds",
@@ -121,12 +129,16 @@ Metrics::Metrics(const std::vector<std::string>& methods, const std::vector<std:
 
   auto& forwards = HistogramFamily(registry, "prefscore_forward_duration_seconds",
                                    "One forward pass over a batch, by model");
+  auto& out_of_memory = CounterFamily(registry, "prefscore_out_of_memory_total",
+                                      "Forward passes that did not fit into memory, by model: each was halved, or its "
+                                      "pair or prompt refused where it was a single completion");
   auto& costs = GaugeFamily(registry, "prefscore_cost_seconds",
                             "What a forward pass was measured to cost at start, by model and what it is proportional to");
   for (const ModelLabels& model : models) {
     for (const char* term : kCostTerms) {
       cost_seconds_[model.name].push_back(&costs.Add({{"model", model.name}, {"per", term}}));
     }
+    out_of_memory_[model.name] = &out_of_memory.Add({{"model", model.name}});
     forward_duration_[model.name] = &forwards.Add({{"model", model.name}}, kDurationBuckets);
   }
   auto& tokens = CounterFamily(registry, "prefscore_tokens_total",
@@ -136,6 +148,7 @@ Metrics::Metrics(const std::vector<std::string>& methods, const std::vector<std:
   tokens_saved_ = &tokens.Add({{"kind", "saved_by_sharing"}});
   tokens_cached_ = &tokens.Add({{"kind", "saved_by_cache"}});
   cache_ = std::make_unique<CacheMetrics>(registry);
+  access_ = std::make_unique<AccessMetrics>(registry);
 
   pairs_scored_ = &CounterFamily(registry, "prefscore_pairs_scored_total",
                                  "Pairs of accepted calls that were scored").Add({});
@@ -248,6 +261,8 @@ void Metrics::OnCostFitted(const std::string& model, const CostCoefficients& cos
 void Metrics::OnForward(const std::string& model, absl::Duration duration) {
   forward_duration_.at(model)->Observe(absl::ToDoubleSeconds(duration));
 }
+
+void Metrics::OnOutOfMemory(const std::string& model) { out_of_memory_.at(model)->Increment(); }
 
 void Metrics::OnTokens(std::int64_t computed, std::int64_t saved_by_sharing) {
   tokens_computed_->Increment(static_cast<double>(computed));

@@ -20,6 +20,7 @@
 #include "prometheus/histogram.h"
 #include "prometheus/registry.h"
 #include "server/batching/scheduler.h"
+#include "server/metrics/access_metrics.h"
 #include "server/metrics/cache_metrics.h"
 
 namespace prefscore {
@@ -31,6 +32,7 @@ struct ModelLabels {
   std::string digest;
   std::string dtype;
   std::string numerics_mode;
+  bool is_loaded = true;  // otherwise only its name is known
 };
 
 // A scored pair as the metrics see it.
@@ -64,6 +66,8 @@ class Metrics {
   void OnStreamOpened() { streams_in_flight_->Increment(); }
   void OnStreamClosed() { streams_in_flight_->Decrement(); }
 
+  std::int64_t num_open_streams() const { return static_cast<std::int64_t>(streams_in_flight_->Value()); }
+
   void OnQueueChanged(Priority priority, std::int64_t queued_groups, std::int64_t queued_tokens);
   void OnQueueDelay(Priority priority, absl::Duration delay);
   void OnBatch(const BatchReport& batch);
@@ -71,10 +75,12 @@ class Metrics {
   // What a pass of this model costs was measured.
   void OnCostFitted(const std::string& model, const CostCoefficients& cost);
   void OnForward(const std::string& model, absl::Duration duration);
+  void OnOutOfMemory(const std::string& model);
   void OnTokens(std::int64_t computed, std::int64_t saved_by_sharing);
   void OnCachedTokens(std::int64_t saved_by_cache);
 
   CacheMetrics& cache() { return *cache_; }
+  AccessMetrics& access() { return *access_; }
 
   // How a pair, or a prompt with its completions, of an accepted call ended that models were to score. `code`: a gRPC
   // code; OUT_OF_RANGE is a non-finite log-prob.
@@ -108,11 +114,13 @@ class Metrics {
   prometheus::Histogram* batch_tokens_;
   prometheus::Histogram* batch_bytes_;
   std::map<std::string, prometheus::Histogram*> forward_duration_;  // by model
+  std::map<std::string, prometheus::Counter*> out_of_memory_;            // by model
   std::map<std::string, std::vector<prometheus::Gauge*>> cost_seconds_;  // by model; [kCostTerms]
   prometheus::Counter* tokens_computed_;
   prometheus::Counter* tokens_saved_;
   prometheus::Counter* tokens_cached_;
   std::unique_ptr<CacheMetrics> cache_;
+  std::unique_ptr<AccessMetrics> access_;
   prometheus::Counter* pairs_scored_;
   prometheus::Counter* pairs_accurate_;
   std::vector<prometheus::Counter*> pairs_failed_;  // [gRPC code]

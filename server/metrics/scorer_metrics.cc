@@ -13,10 +13,15 @@ std::vector<ModelLabels> LabelsOf(const ModelRegistry& registry) {
   for (const HostedModel& model : registry.models()) {
     const ModelInfo& info = model.lm->info();
     labels.push_back({.name = model.name,
-                      .role = kRoleNames[static_cast<std::size_t>(registry.RoleOf(model))],
+                      .role = kRoleNames[static_cast<std::size_t>(registry.RoleOf(model.name))],
                       .digest = info.digest,
                       .dtype = info.dtype,
                       .numerics_mode = info.numerics_mode});
+  }
+  for (const MissingModel& model : registry.missing()) {
+    ModelLabels& missing = labels.emplace_back();
+    missing.name = model.name;
+    missing.is_loaded = false;
   }
   return labels;
 }
@@ -37,6 +42,7 @@ ScorerObserver CountInto(Metrics& metrics) {
     metrics.OnForward(report.model.name, report.duration);
     metrics.OnTokens(report.num_tokens, report.num_tokens_saved);
   };
+  observer.on_out_of_memory = [&metrics](const HostedModel& model) { metrics.OnOutOfMemory(model.name); };
   observer.on_cached_tokens = [&metrics](std::int64_t saved) { metrics.OnCachedTokens(saved); };
   return observer;
 }

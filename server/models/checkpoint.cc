@@ -58,8 +58,9 @@ absl::Status NoWeights(const std::filesystem::path& folder) {
 
 }  // namespace
 
-void Checkpoint::DropPages() const {
-  for (const MappedFile& file : files_) file.DropPages();
+absl::Status Checkpoint::CheckUnchanged() const {
+  for (const MappedFile& file : files_) RETURN_IF_ERROR(file.CheckUnchanged());
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::shared_ptr<const Checkpoint>> Checkpoint::Open(const std::filesystem::path& folder) {

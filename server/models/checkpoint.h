@@ -24,8 +24,9 @@ class Checkpoint {
 
   const std::map<std::string, SafetensorsEntry>& tensors() const { return tensors_; }
 
-  // Gives the memory of the mapped pages back; what is read again comes from the files.
-  void DropPages() const;
+  // FAILED_PRECONDITION naming a file that was written to, replaced or removed since Open: what was read of the tensors may
+  // be of either version.
+  absl::Status CheckUnchanged() const;
 
  private:
   Checkpoint(std::vector<MappedFile> files, std::map<std::string, SafetensorsEntry> tensors)

@@ -15,6 +15,7 @@
 #include "server/models/decoder_check.h"
 #include "server/models/decoder_layer.h"
 #include "server/models/lm_head.h"
+#include "server/models/owned_rows.h"
 #include "server/models/row_independence.h"
 #include "server/models/row_ops.h"
 #include "server/models/weight_reader.h"
@@ -45,13 +46,12 @@ auto CatchExceptions(const Function& function) -> absl::StatusOr<decltype(functi
 class Decoder : public CausalLm {
  public:
   Decoder(const DecoderConfig& config, const DecoderWeightViews& weights, Precision precision, int num_threads,
-          ModelInfo info, std::shared_ptr<const void> keep_alive)
+          ModelInfo info)
       : config_(config),
         precision_(precision),
         info_(std::move(info)),
         pool_(num_threads),
-        keep_alive_(std::move(keep_alive)),
-        token_embedding_(weights.token_embedding),
+        token_embedding_(config.tied_head ? WeightView() : weights.token_embedding),
         position_embedding_(weights.position_embedding),
         final_norm_(config.norm, config.norm_epsilon, weights.final_norm, precision),
         head_(config.tied_head ? LinearView{.weight = weights.token_embedding, .bias = {}} : weights.head,
@@ -108,11 +108,11 @@ class Decoder : public CausalLm {
       if (config_.tied_head) {  // the packed copy, so that no page of the checkpoint is needed again
         head_.ReadTokenWeights(batch.tokens[row], values);
       } else {
-        ReadWeightRow(token_embedding_, batch.tokens[row], precision_, values);
+        ReadWeightRow(token_embedding_.view(), batch.tokens[row], precision_, values);
       }
       for (std::int64_t i = 0; i < config_.hidden_size; ++i) values[i] *= scale;
       if (!config_.learned_positions) continue;
-      ReadWeightRow(position_embedding_, batch.positions[row], precision_, position.data());
+      ReadWeightRow(position_embedding_.view(), batch.positions[row], precision_, position.data());
       GetRowOps().add(position.data(), config_.hidden_size, values);
     }
     return hidden;
@@ -122,9 +122,8 @@ class Decoder : public CausalLm {
   const Precision precision_;
   ModelInfo info_;  // constant once constructed
   const ThreadPool pool_;
-  const std::shared_ptr<const void> keep_alive_;
-  const WeightView token_embedding_;
-  const WeightView position_embedding_;
+  const OwnedRows token_embedding_;  // empty where the head, which has a copy, is tied to it
+  const OwnedRows position_embedding_;
   const Norm final_norm_;
   const LmHead head_;
   std::vector<DecoderLayer> layers_;
@@ -134,8 +133,7 @@ class Decoder : public CausalLm {
 
 absl::StatusOr<std::shared_ptr<const CausalLm>> MakeDecoder(const DecoderConfig& config,
                                                             const DecoderWeightViews& weights, std::string dtype,
-                                                            int num_threads, ModelInfo info,
-                                                            std::shared_ptr<const void> keep_alive) {
+                                                            int num_threads, ModelInfo info) {
   ASSIGN_OR_RETURN(const Precision precision, ParsePrecision(dtype));
   ASSIGN_OR_RETURN(info.numerics_mode, NumericsMode(precision));
   RETURN_IF_ERROR(CheckWeights(config, weights));
@@ -146,7 +144,7 @@ absl::StatusOr<std::shared_ptr<const CausalLm>> MakeDecoder(const DecoderConfig&
   info.dtype = std::move(dtype);
   if (num_threads <= 0) num_threads = static_cast<int>(std::thread::hardware_concurrency());
   return CatchExceptions([&]() -> std::shared_ptr<const CausalLm> {
-    return std::make_shared<Decoder>(config, weights, precision, num_threads, std::move(info), std::move(keep_alive));
+    return std::make_shared<Decoder>(config, weights, precision, num_threads, std::move(info));
   });
 }
 

@@ -125,10 +125,10 @@ absl::StatusOr<std::shared_ptr<const CausalLm>> LoadModel(const std::filesystem:
       ASSIGN_OR_RETURN(
           model, MakeDeviceDecoder(device, config, weights.views, options.dtype, num_threads, std::move(info)));
     } else {
-      ASSIGN_OR_RETURN(model,
-                       MakeDecoder(config, weights.views, options.dtype, num_threads, std::move(info), checkpoint));
+      ASSIGN_OR_RETURN(model, MakeDecoder(config, weights.views, options.dtype, num_threads, std::move(info)));
     }
-    checkpoint->DropPages();  // the decoder has packed nearly all of them
+    // What was read after the digest was taken must be what the digest tells.
+    if (const absl::Status status = checkpoint->CheckUnchanged(); !status.ok()) return InFolder(folder, status);
     return model;
   };
   return live_models->GetOrMake({*digest, options.dtype, num_threads, device.get()}, make);

@@ -11,6 +11,7 @@
 #include "server/rpc/counted_code.h"
 #include "server/rpc/outcome_status.h"
 #include "server/rpc/resolve_options.h"
+#include "server/rpc/result_to_proto.h"
 #include "server/rpc/status_map.h"
 #include "server/util/field_error.h"
 #include "server/util/shutting_down.h"
@@ -34,9 +35,15 @@ absl::Status TextFault(const InvalidText& invalid_text, const std::string& path)
 AnalysisStream* AnalysisStream::Start(const ServiceContext& context, grpc::CallbackServerContext* rpc,
                                       grpc::ByteBuffer* response, WorkerPool& pool,
                                       StreamSet<AnalysisStream>& streams) {
-  const std::shared_ptr<AnalysisStream> stream(new AnalysisStream(context, rpc, response, pool, streams));
+  const auto caller = CheckAccess(context.access, *rpc);
+  const std::shared_ptr<AnalysisStream> stream(
+      new AnalysisStream(context, rpc, response, pool, streams, caller.value_or(Caller())));
   context.metrics->OnStreamOpened();
-  stream->StartRead(&stream->read_buffer_);
+  if (caller.ok()) {
+    stream->StartRead(&stream->read_buffer_);
+  } else {
+    stream->End(caller.status());
+  }
   streams.Add(stream);
   stream->Release();
   return stream.get();  // which lives on: gRPC says that it is done after it has got the pointer only
@@ -64,17 +71,21 @@ void AnalysisStream::OnCancel() {
 
 void AnalysisStream::OnDone() {
   const grpc::StatusCode code = rpc_->IsCancelled() ? grpc::CANCELLED : final_code_;
-  const absl::Time end = absl::Now();
-  context_.metrics->OnRequest("AnalyzePairs", CountedCode(code, start_, absl::FromChrono(rpc_->deadline()), end),
-                              end - start_);
+  const absl::Time end = SteadyNow();
+  const grpc::StatusCode counted = CountedCode(code, start_, DeadlineOf(*rpc_), end);
+  context_.metrics->OnRequest("AnalyzePairs", counted, end - start_);
+  log_.End(final_status_, counted, end - start_);
   context_.metrics->OnStreamClosed();
+  open_call_.Leave();
   streams_.Remove(shared_from_this());
 }
 
 void AnalysisStream::HandleMessage() {
   v1::AnalyzePairsRequest request;
   InvalidText invalid_text;
-  absl::Status status = ParseRequest(read_buffer_, request, invalid_text);
+  absl::Status status = caller_.Recheck();
+  if (status.ok()) status = ParseRequest(read_buffer_, request, invalid_text);
+  if (status.ok()) log_.OnMessage(request);
   if (status.ok() && request.has_options()) {
     status = HandleOptions(request.options(), invalid_text);
     returns_html_ = request.return_html();
@@ -109,6 +120,7 @@ void AnalysisStream::HandleMessage() {
       origins.push_back(origin);
     } else {
       CountFailed(pair.status(), *context_.metrics);
+      log_.CountItem(false);
       status = OnFault(proto.id(), pair.status(), PairPath(first_pair + idx), false);
     }
   }
@@ -117,11 +129,13 @@ void AnalysisStream::HandleMessage() {
   context_.scorer->ScorePairs(
       std::move(pairs), *pair_options_,
       {.priority = priority_,
-       .deadline = absl::FromChrono(rpc_->deadline()),
+       .deadline = DeadlineOf(*rpc_),
        .cancellation = cancellation_,
-       .waits_for_room = true},
+       .waits_for_room = true,
+       .quota = caller_.quota()},
       [self = shared_from_this(), request = std::move(request), origins = std::move(origins)](
           absl::Status status, PairOutcomes outcomes) mutable {
+        self->log_.Add(outcomes.report);
         if (!status.ok()) return self->OnMessageDone(status);
         self->pool_.Post([self, request = std::move(request), origins = std::move(origins),
                           pairs = std::move(outcomes.pairs)]() mutable {
@@ -138,6 +152,7 @@ void AnalysisStream::HandleScored(const v1::AnalyzePairsRequest& request, const 
     const PairOutcome& outcome = outcomes[idx];
     const v1::PreferencePair& pair = request.pairs(origins[idx].index);
     const std::string path = PairPath(first_pair + origins[idx].index);
+    log_.CountItem(outcome.status.ok());
     if (!outcome.status.ok()) {
       CountFailed(outcome.status, *context_.metrics);
       status = OnFault(pair.id(), outcome.status, path, absl::IsOutOfRange(outcome.status));
@@ -162,8 +177,11 @@ absl::Status AnalysisStream::HandleOptions(const v1::AnalysisOptions& options, c
   ASSIGN_OR_RETURN(priority_,
                    ResolvePriority(options.scoring().priority(), Priority::kBulk, "options.scoring.priority"));
   scoring_ = options.scoring();
+  with_timings_ = scoring_.return_timings();
+  scoring_.clear_return_timings();  // no part of the report
   scoring_.set_policy(pair_options.policy->name);
   if (pair_options.reference != nullptr) scoring_.set_reference(pair_options.reference->name);
+  log_.SetModels(NamesOf(pair_options));
   pair_options_ = std::move(pair_options);
   analyzer_ = std::make_unique<Analyzer>(*std::move(resolved));
   return absl::OkStatus();
@@ -190,11 +208,19 @@ absl::Status AnalysisStream::OnFault(const std::string& id, const absl::Status& 
 }
 
 void AnalysisStream::OnMessageDone(const absl::Status& status) {
-  bool reads_on = status.ok();
+  if (!status.ok()) End(status);
+  ReadOn();
+}
+
+void AnalysisStream::ReadOn() {
+  bool reads_on = false;
   {
     absl::MutexLock lock(&mutex_);
-    if (!status.ok() && !end_.has_value()) end_ = status;
-    reads_on = !end_.has_value();
+    if (!end_.has_value()) {
+      // While it pauses it is busy.
+      if (!pause_.HasRoom([self = shared_from_this()] { self->ReadOn(); })) return;
+      reads_on = true;
+    }
   }
   if (reads_on) StartRead(&read_buffer_);  // before Release: the call cannot finish in between
   Release();
@@ -209,6 +235,9 @@ void AnalysisStream::SendReport() {
     *response.mutable_report() =
         ReportToProto(analyzer_->MakeReport(), analyzer_->options(), scoring_, policies_, references_);
     if (returns_html_) response.set_html(report_html::ReportHtml(response.report(), {}));
+    if (with_timings_) {
+      TimingsToProto(log_.report(), SteadyNow() - start_, *response.mutable_timings());
+    }
     *response_ = Serialize(response);
   }
   End(status);
@@ -220,6 +249,7 @@ void AnalysisStream::End(absl::Status status) {
     absl::MutexLock lock(&mutex_);
     if (is_finished_) return;
     if (!end_.has_value()) end_ = std::move(status);
+    pause_.Cancel();
     ++num_busy_;
   }
   Release();
@@ -233,6 +263,7 @@ void AnalysisStream::Release() {
     is_finished_ = true;
     status = *end_;
   }
+  final_status_ = status;
   const grpc::Status grpc_status = ToGrpcStatus(status);
   final_code_ = grpc_status.error_code();
   Finish(grpc_status);

@@ -1,107 +1,91 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/rpc/lifecycle.h"
 
-#include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
-#include <signal.h>
-#include <unistd.h>
 
-#include <cerrno>
-#include <chrono>
+#include <memory>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "server/util/status_macros.h"
 
 namespace prefscore {
 namespace {
 
-// Clients may ping an idle connection this often; gRPC's own limit of 5 minutes ends connections of clients that keep a
-// long call alive through a NAT.
-constexpr int kMinPingIntervalMs = 10'000;
-// Beyond what clients of one connection need; a bound on what one connection can make the server hold.
-constexpr int kMaxConcurrentCallsPerConnection = 1024;
+// Between the announcement that a connection ends and its end.
+constexpr absl::Duration kFarewell = absl::Milliseconds(500);
 
-int signal_pipe[2];
-
-void OnSignal(int) {
-  const int saved_errno = errno;
-  const char byte = 0;
-  [[maybe_unused]] const ssize_t num_written = write(signal_pipe[1], &byte, 1);
-  errno = saved_errno;
+ServiceContext WithOpenCalls(ServiceContext context, OpenCalls& open_calls) {
+  context.open_calls = &open_calls;
+  return context;
 }
+
+// The service by whose name the health of a model is asked.
+std::string ModelHealthName(const std::string& model) { return absl::StrCat("model/", model); }
 
 }  // namespace
 
 Server::Server(const ServiceContext& context)
-    : context_(context), scoring_service_(context_), diagnostics_service_(context_), model_service_(context_) {}
+    : context_(WithOpenCalls(context, open_calls_)),
+      scoring_service_(context_),
+      diagnostics_service_(context_),
+      model_service_(context_) {}
 
-absl::StatusOr<std::unique_ptr<Server>> Server::Start(const std::string& listen, const ServiceContext& context) {
-  grpc::EnableDefaultHealthCheckService(true);
-  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ListenerOptions& listener, const ServiceContext& context) {
   std::unique_ptr<Server> server(new Server(context));
-  grpc::ServerBuilder builder;
-  builder.SetMaxReceiveMessageSize(static_cast<int>(context.limits.max_message_bytes));
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // a port in use is an error, not shared
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxConcurrentCallsPerConnection);
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kMinPingIntervalMs);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-  builder.AddListeningPort(listen, grpc::InsecureServerCredentials(), &server->port_);
-  builder.RegisterService(&server->scoring_service_);
-  builder.RegisterService(&server->diagnostics_service_);
-  builder.RegisterService(&server->model_service_);
-  server->server_ = builder.BuildAndStart();
-  if (server->server_ == nullptr || server->port_ == 0) {
-    return absl::UnavailableError(
-        absl::StrCat("cannot listen on ", listen, ": the port is in use or the address is not this machine's"));
-  }
+  ASSIGN_OR_RETURN(server->listener_, Listen(listener, context.limits,
+                                             {&server->scoring_service_, &server->diagnostics_service_,
+                                              &server->model_service_}));
   server->SetServing(v1::ModelService::service_full_name(), true);
-  context.scorer->device_health().Watch([server = server.get()](bool is_healthy) {
-    server->server_->GetHealthCheckService()->SetServingStatus("", is_healthy);
+  context.scorer->device_health().Watch([server = server.get(), registry = context.registry](bool is_healthy) {
+    grpc::HealthCheckServiceInterface* const health = server->listener_.server->GetHealthCheckService();
+    const bool is_serving = is_healthy && registry->missing().empty();
+    health->SetServingStatus("", is_serving);
     for (const char* service : {v1::ScoringService::service_full_name(), v1::DiagnosticsService::service_full_name()}) {
-      server->SetServing(service, is_healthy);
+      server->SetServing(service, is_serving);
     }
+    for (const HostedModel& model : registry->models()) {
+      health->SetServingStatus(ModelHealthName(model.name), is_healthy);
+    }
+    for (const MissingModel& model : registry->missing()) health->SetServingStatus(ModelHealthName(model.name), false);
   });
   return server;
 }
 
 void Server::SetServing(const std::string& service, bool is_serving) {
-  server_->GetHealthCheckService()->SetServingStatus(service, is_serving);
+  listener_.server->GetHealthCheckService()->SetServingStatus(service, is_serving);
   context_.metrics->SetServing(service, is_serving);
 }
 
 Server::~Server() {
-  if (server_ != nullptr) Drain(absl::ZeroDuration());
+  if (listener_.server != nullptr) Drain({absl::ZeroDuration(), absl::ZeroDuration()});
 }
 
-bool Server::Drain(absl::Duration grace) {
-  const absl::Time deadline = absl::Now() + grace;
+DrainReport Server::Drain(DrainTimes times) {
   context_.scorer->device_health().Watch(nullptr);
-  server_->GetHealthCheckService()->SetServingStatus(false);  // of all services
+  listener_.server->GetHealthCheckService()->SetServingStatus(false);  // of all services
   for (const char* service : kServiceNames) context_.metrics->SetServing(service, false);
+  hurry_.WaitForNotificationWithTimeout(times.delay);
+
+  const absl::Time deadline = absl::Now() + times.grace;
   scoring_service_.DrainStreams();
   diagnostics_service_.DrainStreams();
-  const bool is_done = context_.scorer->Drain(grace);
-  server_->Shutdown(absl::ToChronoTime(deadline));
-  server_->Wait();
-  server_.reset();
-  return is_done;
+  if (!context_.scorer->Drain(times.grace)) num_abandoned_ += context_.scorer->Abandon();
+  open_calls_.Close();  // whoever still comes is refused, and not waited for
+  open_calls_.AwaitNone(deadline);
+  const DrainReport report = {.num_not_computed = num_abandoned_,
+                              .num_not_answered = open_calls_.AwaitLast(kLastWords)};
+  // Who watches the server's health never ends a call. Refusals get their time to leave.
+  listener_.Stop(absl::Now() + kFarewell);
+  return report;
 }
 
-TerminationSignal::TerminationSignal() {
-  if (pipe(signal_pipe) != 0) return;  // out of file descriptors: signals end the process, as they do by default
-  struct sigaction action = {};
-  action.sa_handler = OnSignal;
-  action.sa_flags = SA_RESETHAND;
-  sigaction(SIGTERM, &action, nullptr);
-  sigaction(SIGINT, &action, nullptr);
-}
-
-void TerminationSignal::Wait() {
-  char byte = 0;
-  while (read(signal_pipe[0], &byte, 1) < 0 && errno == EINTR) {
-  }
+void Server::HurryDrain() {
+  if (is_hurried_.exchange(true)) return;
+  hurry_.Notify();
+  num_abandoned_ += context_.scorer->Abandon();
+  open_calls_.Hurry();
 }
 
 }  // namespace prefscore

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "server/config/config.h"
+#include "server/rpc/model_to_proto.h"
 #include "server/rpc/unary_call.h"
 #include "server/util/field_error.h"
 
@@ -12,34 +13,6 @@ namespace {
 
 using ListModelsCall = UnaryCall<v1::ListModelsRequest, v1::ListModelsResponse>;
 using GetModelCall = UnaryCall<v1::GetModelRequest, v1::GetModelResponse>;
-
-v1::ModelRole RoleToProto(ModelRole role) {
-  switch (role) {
-    case ModelRole::kNone: break;
-    case ModelRole::kPolicy: return v1::MODEL_ROLE_POLICY;
-    case ModelRole::kReference: return v1::MODEL_ROLE_REFERENCE;
-    case ModelRole::kPolicyAndReference: return v1::MODEL_ROLE_POLICY_AND_REFERENCE;
-  }
-  return v1::MODEL_ROLE_UNSPECIFIED;
-}
-
-void ModelToProto(const HostedModel& model, const ModelRegistry& registry, v1::Model& proto) {
-  const ModelInfo& info = model.lm->info();
-  proto.set_name(model.name);
-  proto.set_role(RoleToProto(registry.RoleOf(model)));
-  proto.set_architecture(info.architecture);
-  proto.set_digest(info.digest);
-  if (model.tokenizer != nullptr) {
-    proto.set_tokenizer_fingerprint(model.tokenizer->fingerprint());
-    proto.set_has_chat_template(model.tokenizer->has_chat_template());
-  }
-  proto.set_dtype(info.dtype);
-  proto.set_numerics_mode(info.numerics_mode);
-  proto.set_num_parameters(info.num_parameters);
-  proto.set_vocab_size(info.vocab_size);
-  proto.set_max_context_tokens(info.max_context_tokens);
-  proto.set_same_bits_verified(info.same_bits_verified);
-}
 
 void LimitsToProto(const Limits& limits, v1::Limits& proto) {
   proto.set_max_pairs_per_request(limits.max_pairs_per_request);
@@ -71,6 +44,9 @@ grpc::ServerUnaryReactor* ModelService::ListModels(grpc::CallbackServerContext* 
     for (const HostedModel& model : context_.registry->models()) {
       ModelToProto(model, *context_.registry, *call.response().add_models());
     }
+    for (const MissingModel& model : context_.registry->missing()) {
+      MissingToProto(model, *context_.registry, *call.response().add_models());
+    }
     AddServer(context_, call.response());
     call.Finish(absl::OkStatus());
   });
@@ -82,6 +58,12 @@ grpc::ServerUnaryReactor* ModelService::GetModel(grpc::CallbackServerContext* rp
     const std::string invalid = call.invalid_text().Under("name");
     if (!invalid.empty()) return call.Finish(InvalidTextError(invalid));
     if (call.request().name().empty()) return call.Finish(FieldError("name", "is missing"));
+    for (const MissingModel& model : context_.registry->missing()) {
+      if (model.name != call.request().name()) continue;
+      MissingToProto(model, *context_.registry, *call.response().mutable_model());
+      AddServer(context_, call.response());
+      return call.Finish(absl::OkStatus());
+    }
     const auto model = context_.registry->Find(call.request().name());
     if (!model.ok()) return call.Finish(UnderField("name", model.status()));
     ModelToProto(**model, *context_.registry, *call.response().mutable_model());

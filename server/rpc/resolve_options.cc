@@ -75,16 +75,19 @@ absl::StatusOr<PairOptions> ResolveOptions(const v1::ScoringOptions& options, co
   PairOptions resolved;
   ASSIGN_OR_RETURN(resolved.policy,
                    FindModel(registry, options.policy(), registry.default_policy(), field + ".policy"));
-  ASSIGN_OR_RETURN(resolved.reference,
-                   FindModel(registry, options.reference(), registry.default_reference(), field + ".reference"));
   RETURN_IF_ERROR(CheckDigest(*resolved.policy, options.expected_policy_digest(), field + ".expected_policy_digest"));
-  RETURN_IF_ERROR(
-      CheckDigest(*resolved.reference, options.expected_reference_digest(), field + ".expected_reference_digest"));
   ASSIGN_OR_RETURN(resolved.objectives,
                    ObjectivesFromProto(options.objectives(), field + ".objectives", context.limits.max_objectives));
   const bool needs_reference = std::any_of(resolved.objectives.begin(), resolved.objectives.end(),
                                            [](const Objective& objective) { return objective.needs_reference(); });
-  if (!needs_reference && options.reference().empty()) resolved.reference = nullptr;
+  const bool uses_reference = needs_reference || !options.reference().empty();
+  if (uses_reference || !options.expected_reference_digest().empty()) {
+    ASSIGN_OR_RETURN(resolved.reference,
+                     FindModel(registry, options.reference(), registry.default_reference(), field + ".reference"));
+    RETURN_IF_ERROR(
+        CheckDigest(*resolved.reference, options.expected_reference_digest(), field + ".expected_reference_digest"));
+    if (!uses_reference) resolved.reference = nullptr;
+  }
   ASSIGN_OR_RETURN(resolved.profile, ResolveProfile(options.profile(), field + ".profile"));
   ASSIGN_OR_RETURN(resolved.length.policy,
                    ResolveTruncation(options.truncation_policy(), field + ".truncation_policy"));
@@ -94,6 +97,17 @@ absl::StatusOr<PairOptions> ResolveOptions(const v1::ScoringOptions& options, co
   ASSIGN_OR_RETURN(resolved.cache_mode, ResolveCacheMode(options.cache_mode(), field + ".cache_mode"));
   resolved.cache_policy = options.cache_policy();
   return resolved;
+}
+
+std::string NamesOf(const std::vector<const HostedModel*>& models) {
+  std::string names;
+  for (const HostedModel* model : models) absl::StrAppend(&names, names.empty() ? "" : ",", model->name);
+  return names;
+}
+
+std::string NamesOf(const PairOptions& options) {
+  if (options.reference == nullptr) return options.policy->name;
+  return NamesOf(std::vector<const HostedModel*>{options.policy, options.reference});
 }
 
 absl::StatusOr<Priority> ResolvePriority(v1::Priority priority, Priority unset, const std::string& field) {
@@ -126,7 +140,12 @@ absl::StatusOr<CompletionOptions> ResolveOptions(const v1::ScoreCompletionsReque
   ASSIGN_OR_RETURN(resolved.length.max_length, ResolveMaxLength(request.max_length(), "max_length", resolved.models));
   ASSIGN_OR_RETURN(resolved.cache_mode, ResolveCacheMode(request.cache_mode(), "cache_mode"));
   if (!request.cache_policy()) {
-    ASSIGN_OR_RETURN(resolved.cached_model, registry.Find(registry.default_reference()));
+    const auto reference = registry.Find(registry.default_reference());
+    if (reference.ok()) {
+      resolved.cached_model = *reference;
+    } else {  // it could not be loaded, so none of these models is it
+      resolved.cache_mode = CacheMode::kBypass;
+    }
   }
   return resolved;
 }

@@ -19,6 +19,10 @@ namespace prefscore {
 absl::StatusOr<PairOptions> ResolveOptions(const v1::ScoringOptions& options, const ServiceContext& context,
                                            const std::string& field = "options");
 
+// The names of a call's models, for the log.
+std::string NamesOf(const PairOptions& options);
+std::string NamesOf(const std::vector<const HostedModel*>& models);
+
 // `unset` stands in for PRIORITY_UNSPECIFIED.
 absl::StatusOr<Priority> ResolvePriority(v1::Priority priority, Priority unset, const std::string& field);
 

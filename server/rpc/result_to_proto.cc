@@ -129,6 +129,18 @@ void CompletionsToProto(const GroupOutcome& outcome, const CompletionOptions& op
   }
 }
 
+void TimingsToProto(const CallReport& report, absl::Duration total, v1::Timings& timings) {
+  timings.set_total_us(absl::ToInt64Microseconds(total));
+  timings.set_queue_us(absl::ToInt64Microseconds(report.queue));
+  timings.set_tokenize_us(absl::ToInt64Microseconds(report.tokenize));
+  timings.set_cache_lookup_us(absl::ToInt64Microseconds(report.cache_lookup));
+  for (const ModelTime& time : report.forwards) {
+    v1::ModelTiming& forward = *timings.add_forwards();
+    forward.set_model(time.model->name);
+    forward.set_forward_us(absl::ToInt64Microseconds(time.duration));
+  }
+}
+
 void IdentityToProto(const HostedModel& model, v1::ModelIdentity& identity) {
   identity.set_name(model.name);
   identity.set_digest(model.lm->info().digest);

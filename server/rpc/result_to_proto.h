@@ -5,6 +5,7 @@
 #include "absl/status/status.h"
 #include "prefscore/v1/scoring.pb.h"
 #include "server/rpc/group_from_proto.h"
+#include "server/scoring/call_report.h"
 #include "server/scoring/scorer.h"
 #include "server/scoring/types.h"
 
@@ -23,6 +24,9 @@ void PairToProto(const PairOutcome& outcome, const PairOptions& options, const P
 // Fills all of `result` but id and index. `outcome.status` is OK.
 void CompletionsToProto(const GroupOutcome& outcome, const CompletionOptions& options, ResultDetail detail,
                         v1::PromptResult& result);
+
+// `total` is the time of all, from the request's arrival on.
+void TimingsToProto(const CallReport& report, absl::Duration total, v1::Timings& timings);
 
 void IdentityToProto(const HostedModel& model, v1::ModelIdentity& identity);
 

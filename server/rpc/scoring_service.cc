@@ -61,6 +61,7 @@ void HandleScorePairs(const ServiceContext& context, ScorePairsCall& call) {
   if (!options.ok()) return call.Finish(options.status());
   const auto priority = ResolvePriority(request.options().priority(), Priority::kInteractive, "options.priority");
   if (!priority.ok()) return call.Finish(priority.status());
+  call.log().SetModels(NamesOf(*options));
 
   std::vector<PairRequest> pairs;
   std::vector<PairOrigin> origins;
@@ -78,23 +79,31 @@ void HandleScorePairs(const ServiceContext& context, ScorePairsCall& call) {
       origins.push_back(origin);
     } else {
       FailPair(pair.status(), *context.metrics, result);
+      call.log().CountItem(false);
     }
   }
-  if (pairs.empty()) return call.Finish(absl::OkStatus());
+  const bool with_timings = request.options().return_timings();
+  if (pairs.empty()) {
+    if (with_timings) call.AddTimings();
+    return call.Finish(absl::OkStatus());
+  }
 
   const ResultDetail detail = {request.options().return_token_logps(), request.options().return_token_ids()};
   context.scorer->ScorePairs(
       std::move(pairs), *options, call.MakeCall(*priority),
-      [&context, &call, detail, options = *options, origins = std::move(origins)](
+      [&context, &call, detail, with_timings, options = *options, origins = std::move(origins)](
           absl::Status status, PairOutcomes outcomes) {
+        call.log().Add(outcomes.report);
         for (std::size_t idx = 0; idx < outcomes.pairs.size(); ++idx) {
           const PairOrigin& origin = origins[idx];
           PairOutcome& outcome = outcomes.pairs[idx];
           outcome.status = UnderField(PairPath(origin.index), outcome.status);
           AnswerPair(outcome, options, origin, detail, *context.metrics,
                      *call.response().mutable_results(origin.index));
+          call.log().CountItem(outcome.status.ok());
         }
         BatchStatesToProto(outcomes.batch_states, *call.response().mutable_batch_states());
+        if (with_timings) call.AddTimings();
         call.Finish(status);
       });
 }
@@ -114,6 +123,7 @@ void HandleScoreCompletions(const ServiceContext& context, ScoreCompletionsCall&
   if (!options.ok()) return call.Finish(options.status());
   const auto priority = ResolvePriority(request.priority(), Priority::kInteractive, "priority");
   if (!priority.ok()) return call.Finish(priority.status());
+  call.log().SetModels(NamesOf(options->models));
   for (const HostedModel* model : options->models) IdentityToProto(*model, *call.response().add_models());
 
   std::vector<GroupRequest> groups;
@@ -131,21 +141,30 @@ void HandleScoreCompletions(const ServiceContext& context, ScoreCompletionsCall&
       indices.push_back(idx);
     } else {
       FailPrompt(group.status(), *context.metrics, result);
+      call.log().CountItem(false);
     }
   }
-  if (groups.empty()) return call.Finish(absl::OkStatus());
+  const bool with_timings = request.return_timings();
+  if (groups.empty()) {
+    if (with_timings) call.AddTimings();
+    return call.Finish(absl::OkStatus());
+  }
 
   const ResultDetail detail = {.with_token_logps = request.return_token_logps(),
                                .with_greedy_match = request.return_greedy_match()};
   context.scorer->ScoreCompletions(
       std::move(groups), *options, call.MakeCall(*priority),
-      [&context, &call, detail, options = *options, indices = std::move(indices)](
-          absl::Status status, std::vector<GroupOutcome> outcomes) {
-        for (std::size_t idx = 0; idx < outcomes.size(); ++idx) {
+      [&context, &call, detail, with_timings, options = *options, indices = std::move(indices)](
+          absl::Status status, GroupOutcomes outcomes) {
+        call.log().Add(outcomes.report);
+        for (std::size_t idx = 0; idx < outcomes.prompts.size(); ++idx) {
+          GroupOutcome& outcome = outcomes.prompts[idx];
           v1::PromptResult& result = *call.response().mutable_results(indices[idx]);
-          outcomes[idx].status = UnderField(PromptPath(indices[idx]), outcomes[idx].status);
-          AnswerPrompt(outcomes[idx], options, detail, *context.metrics, result);
+          outcome.status = UnderField(PromptPath(indices[idx]), outcome.status);
+          AnswerPrompt(outcome, options, detail, *context.metrics, result);
+          call.log().CountItem(outcome.status.ok());
         }
+        if (with_timings) call.AddTimings();
         call.Finish(status);
       });
 }
@@ -172,6 +191,7 @@ void HandleEvaluateObjectives(const ServiceContext& context, EvaluateObjectivesC
     *call.response().mutable_results(idx)->mutable_status() =
         ToRpcStatus(text_faults[idx].ok() ? UnderField(PairPath(idx), statuses[idx]) : statuses[idx]);
   }
+  if (request.return_timings()) call.AddTimings();
   call.Finish(absl::OkStatus());
 }
 

@@ -1,19 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the services of a server share. All of it outlives the server.
+// What the services of a server share.
 #pragma once
 
 #include "server/config/config.h"
+#include "server/logging/logger.h"
 #include "server/metrics/metrics.h"
+#include "server/rpc/access.h"
+#include "server/rpc/call_log.h"
+#include "server/rpc/open_calls.h"
 #include "server/scoring/hosted_model.h"
 #include "server/scoring/scorer.h"
 
 namespace prefscore {
 
+// All of it outlives the server.
 struct ServiceContext {
   const ModelRegistry* registry;
   Scorer* scorer;
   Metrics* metrics;
+  Logger* logger;
+  CallLogOptions call_log = {};
   Limits limits;
+  AccessRule access = {};
+  OpenCalls* open_calls = nullptr;  // set by the server, which has its own
 };
 
 inline SchedulerOptions SchedulerOptionsOf(const Limits& limits) {
@@ -26,7 +35,8 @@ inline SchedulerOptions SchedulerOptionsOf(const Limits& limits) {
 // Names of all rpcs, as the metrics know them.
 inline constexpr const char* kMethodNames[] = {"ScorePairs",     "StreamScorePairs", "ScoreCompletions",
                                                "EvaluateObjectives", "ListObjectives", "AnalyzePairs",
-                                               "ListModels",     "GetModel"};
+                                               "ListModels",     "GetModel",         "GetStatus",
+                                               "SetLogLevel",    "ReloadTokens"};
 
 // Names of all services, likewise; in health, too.
 inline constexpr const char* kServiceNames[] = {"prefscore.v1.ScoringService", "prefscore.v1.DiagnosticsService",

@@ -1,16 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/rpc/status_map.h"
 
+#include <optional>
 #include <string>
 
+#include "absl/strings/cord.h"
+#include "absl/strings/str_cat.h"
 #include "google/rpc/error_details.pb.h"
+#include "server/util/error_reason.h"
 #include "server/util/field_error.h"
 #include "server/util/retry_delay.h"
+#include "server/util/status_reason.h"
 
 namespace prefscore {
 namespace {
 
 constexpr char kErrorDomain[] = "prefscore";
+constexpr char kResumeIndexPayload[] = "prefscore/resume_index";
 constexpr std::size_t kMaxMessageBytes = 1024;  // occurs three times in the trailers, which gRPC limits to 8 KiB
 
 constexpr absl::Duration kDefaultRetryDelay = absl::Seconds(1);
@@ -51,8 +57,16 @@ const std::vector<StatusRow>& StatusTable() {
       {absl::StatusCode::kOutOfRange, grpc::OUT_OF_RANGE, "NON_FINITE_LOG_PROB", false},
       {absl::StatusCode::kInternal, grpc::INTERNAL, "INTERNAL", false},
       {absl::StatusCode::kUnavailable, grpc::UNAVAILABLE, "SHUTTING_DOWN", true},
+      {absl::StatusCode::kUnauthenticated, grpc::UNAUTHENTICATED, "NO_VALID_TOKEN", false},
+      {absl::StatusCode::kPermissionDenied, grpc::PERMISSION_DENIED, "MISSING_ROLE", false},
   };
   return *kTable;
+}
+
+absl::Status WithResumeIndex(absl::Status status, std::int64_t index) {
+  const std::string text = absl::StrCat(index);  // clang and the system's abseil disagree on Cord(std::string&&)
+  status.SetPayload(kResumeIndexPayload, absl::Cord(text));
+  return status;
 }
 
 google::rpc::Status ToRpcStatus(const absl::Status& status) {
@@ -65,7 +79,11 @@ google::rpc::Status ToRpcStatus(const absl::Status& status) {
 
   google::rpc::ErrorInfo info;
   info.set_domain(kErrorDomain);
-  info.set_reason(row.reason);
+  const std::string own_reason = ReasonOf(status);
+  info.set_reason(own_reason.empty() ? row.reason : own_reason);
+  if (const auto resume_index = status.GetPayload(kResumeIndexPayload)) {
+    (*info.mutable_metadata())["resume_index"] = std::string(*resume_index);
+  }
   AddDetail(info, result);
 
   const std::string field = FieldOf(status);
@@ -76,8 +94,9 @@ google::rpc::Status ToRpcStatus(const absl::Status& status) {
     violation->set_description(message);
     AddDetail(bad_request, result);
   }
-  if (row.suggests_retry) {
-    const absl::Duration retry_delay = RetryDelayOf(status).value_or(kDefaultRetryDelay);
+  const std::optional<absl::Duration> own_delay = RetryDelayOf(status);
+  if (row.suggests_retry && (own_reason.empty() || own_delay.has_value())) {
+    const absl::Duration retry_delay = own_delay.value_or(kDefaultRetryDelay);
     google::rpc::RetryInfo retry;
     retry.mutable_retry_delay()->set_seconds(absl::ToInt64Seconds(retry_delay));
     retry.mutable_retry_delay()->set_nanos(

@@ -28,6 +28,7 @@ class ForwardPlanner {
   const HostedModel& model() const { return *planned_.model_; }
 
   void Add(GroupForward& forward) {
+    planned_.forwards_.push_back(&forward);
     const PromptGroup& group = *forward.group;
     forward.scores.resize(group.completions.size());
     for (std::size_t idx = 0; idx < group.completions.size(); ++idx) {

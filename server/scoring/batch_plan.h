@@ -21,6 +21,8 @@ class PlannedForward {
   const HostedModel& model() const { return *model_; }
   std::span<const PromptGroup* const> groups() const { return groups_; }  // distinct prompts, distinct completions
 
+  std::span<GroupForward* const> forwards() const { return forwards_; }                // that asked
+
   std::int64_t num_tokens() const { return num_tokens_; }              // of the groups
   std::int64_t num_tokens_asked() const { return num_tokens_asked_; }  // prompt and completion, for each that was asked
 
@@ -31,6 +33,7 @@ class PlannedForward {
   friend class ForwardPlanner;
 
   const HostedModel* model_ = nullptr;
+  std::vector<GroupForward*> forwards_;
   std::vector<const PromptGroup*> groups_;
   std::vector<std::unique_ptr<const PromptGroup>> merged_;          // those of groups_ that are nobody's own
   std::vector<std::vector<std::vector<CompletionScore*>>> askers_;  // [groups][completions][askers]

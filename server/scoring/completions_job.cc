@@ -52,7 +52,7 @@ std::shared_ptr<GroupJob> MakeCompletionsJob(GroupRequest& request, const Comple
     const bool uses_cache = options.cached_model == nullptr || options.cached_model == model;
     for (const auto& group : groups) {
       job->forwards.push_back(
-          {.model = model, .group = group, .uses_cache = uses_cache, .cache_keys = {}, .scores = {}});
+          {.model = model, .group = group, .uses_cache = uses_cache, .cache_keys = {}, .scores = {}, .pass = nullptr});
     }
   }
   return job;

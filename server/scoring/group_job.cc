@@ -2,41 +2,42 @@
 #include "server/scoring/group_job.h"
 
 #include <chrono>
+#include <exception>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "server/scoring/batch_plan.h"
-#include "server/scoring/completion_scores.h"
 #include "server/scoring/job_cost.h"
+#include "server/util/status_macros.h"
 
 namespace prefscore {
 namespace {
 
-// Whatever a pass fails of, callers were let in and their requests are right: it is our fault, and never a full queue.
-absl::Status ForwardFault(const HostedModel& model, const absl::Status& status) {
-  return absl::InternalError(absl::StrCat("the forward pass of model '", model.name, "' failed: ",
-                                          std::string(status.message())));
-}
-
-absl::Status Run(const std::vector<GroupJob*>& jobs, const ForwardObserver& on_forward) {
+absl::Status Run(const std::vector<GroupJob*>& jobs, PassRunner& runner, const ForwardObserver& on_forward) try {
   std::vector<GroupForward*> forwards;
   for (GroupJob* job : jobs) {
     for (GroupForward& forward : job->forwards) forwards.push_back(&forward);
   }
   for (const PlannedForward& planned : PlanBatch(forwards)) {
     const auto start = std::chrono::steady_clock::now();
-    auto scores = ScoreCompletions(*planned.model().lm, planned.groups());
-    if (!scores.ok()) return ForwardFault(planned.model(), scores.status());
+    bool was_split = false;
+    ASSIGN_OR_RETURN(GroupScores scores, runner.Run(planned.model(), planned.groups(), was_split));
+    const auto pass = std::make_shared<const ForwardPass>(
+        ForwardPass{.start = start, .duration = std::chrono::steady_clock::now() - start});
     ForwardReport report{.model = planned.model(),
                          .work = {},
-                         .duration = absl::FromChrono(std::chrono::steady_clock::now() - start),
+                         .duration = absl::FromChrono(pass->duration),
                          .num_tokens = planned.num_tokens(),
-                         .num_tokens_saved = planned.num_tokens_asked() - planned.num_tokens()};
+                         .num_tokens_saved = planned.num_tokens_asked() - planned.num_tokens(),
+                         .was_split = was_split};
     for (const PromptGroup* group : planned.groups()) report.work += WorkOf(*group);
     on_forward(report);
-    planned.Distribute(*std::move(scores));
+    planned.Distribute(std::move(scores));
+    for (GroupForward* forward : planned.forwards()) forward->pass = pass;
   }
   return absl::OkStatus();
+} catch (const std::exception& error) {  // of planning: passes have a seam of their own
+  return absl::InternalError(absl::StrCat("a batch could not be made: ", error.what()));
 }
 
 }  // namespace
@@ -49,12 +50,12 @@ std::int64_t NumMissingTokens(const GroupForward& forward) {
   return num_tokens == 0 ? 0 : num_tokens + static_cast<std::int64_t>(forward.group->prompt.size());
 }
 
-void RunGroupJobs(const std::vector<JobPtr>& jobs, const ForwardObserver& on_forward) {
+void RunGroupJobs(const std::vector<JobPtr>& jobs, PassRunner& runner, const ForwardObserver& on_forward) {
   std::vector<GroupJob*> group_jobs;
   for (const JobPtr& job : jobs) group_jobs.push_back(static_cast<GroupJob*>(job.get()));
-  const absl::Status batch_status = Run(group_jobs, on_forward);
+  const absl::Status batch_status = Run(group_jobs, runner, on_forward);
   for (GroupJob* job : group_jobs) {
-    job->status = batch_status.ok() || group_jobs.size() == 1 ? batch_status : Run({job}, on_forward);
+    job->status = batch_status.ok() || group_jobs.size() == 1 ? batch_status : Run({job}, runner, on_forward);
   }
 }
 

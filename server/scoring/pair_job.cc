@@ -117,7 +117,8 @@ std::shared_ptr<GroupJob> MakePairJob(PairRequest& request, const PairOptions& o
                                .group = std::move(unknown),
                                .uses_cache = model == 1 || options.cache_policy,
                                .cache_keys = {},
-                               .scores = {}});
+                               .scores = {},
+                               .pass = nullptr});
     }
   }
   return job;

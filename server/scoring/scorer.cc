@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <exception>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "server/scoring/cached_scores.h"
 #include "server/scoring/completions_job.h"
 #include "server/scoring/evaluate_pairs.h"
@@ -26,11 +28,20 @@ bool EndsCall(const absl::Status& status) {
 std::size_t NumModels(const PairOptions& options) { return options.reference == nullptr ? 1 : 2; }
 std::size_t NumModels(const CompletionOptions& options) { return options.models.size(); }
 
+// Runs `work`; an exception becomes INTERNAL.
+template <typename Work>
+absl::Status CatchExceptions(const char* what, const Work& work) try {
+  work();
+  return absl::OkStatus();
+} catch (const std::exception& error) {
+  return absl::InternalError(absl::StrCat(what, " failed: ", error.what()));
+}
+
 // One call in progress: its inputs, its outcomes and how many steps are left. `Request` and `Outcome` are a pair's or a
 // prompt's.
 template <typename Request, typename Outcome, typename Options>
 struct CallState {
-  using Done = std::function<void(absl::Status, std::vector<Outcome>)>;
+  using Done = std::function<void(absl::Status, std::vector<Outcome>, CallReport)>;
 
   CallState(std::vector<Request> requests, Options options, Call call, Done done)
       : requests(std::move(requests)), options(std::move(options)), call(std::move(call)), done(std::move(done)) {}
@@ -40,7 +51,9 @@ struct CallState {
   const Call call;
   const Done done;
 
+  CallClock clock;
   Ticket ticket;                                 // until the jobs are submitted
+  QuotaCharge charge;
   std::vector<ContentSize> sizes;                // [requests]
   std::vector<Outcome> outcomes;                 // [requests]
   std::vector<std::shared_ptr<GroupJob>> jobs;   // [requests]; null where there is nothing to compute
@@ -49,9 +62,11 @@ struct CallState {
 
   // Ends the call. The jobs' callbacks hold this state: they are let go here, so that neither outlives the call.
   void Finish(absl::Status status) {
+    CallReport report = clock.Report(jobs);
     jobs.clear();
     ticket = {};
-    done(status, status.ok() ? std::move(outcomes) : std::vector<Outcome>());
+    charge = {};
+    done(status, status.ok() ? std::move(outcomes) : std::vector<Outcome>(), std::move(report));
   }
 };
 
@@ -60,6 +75,7 @@ struct CallState {
 Scorer::Scorer(ScorerOptions options, ScorerObserver observer)
     : observer_(std::move(observer)),
       cache_(options.cache),
+      pass_runner_({.on_out_of_memory = [this](const HostedModel& model, auto) { observer_.on_out_of_memory(model); }}),
       scheduler_(
           std::move(options.scheduler),
           [this](const std::vector<JobPtr>& jobs) { return RunBatch(jobs); }, observer_.scheduler),
@@ -68,11 +84,20 @@ Scorer::Scorer(ScorerOptions options, ScorerObserver observer)
 std::vector<PassTime> Scorer::RunBatch(const std::vector<JobPtr>& jobs) {
   std::vector<PassTime> passes;
   const bool is_reported = !jobs.front()->is_probe;
-  RunGroupJobs(jobs, [&](const ForwardReport& report) {
-    passes.push_back({report.model.lm.get(), report.work, absl::ToDoubleSeconds(report.duration)});
+  RunGroupJobs(jobs, pass_runner_, [&](const ForwardReport& report) {
+    const double seconds = absl::ToDoubleSeconds(report.duration);
+    if (!report.was_split) passes.push_back({report.model.lm.get(), report.work, seconds});
     if (is_reported) observer_.on_forward(report);
   });
-  device_health_.OnBatch(std::any_of(jobs.begin(), jobs.end(), [](const JobPtr& job) { return job->status.ok(); }));
+  const auto any_is = [&](auto predicate) { return std::any_of(jobs.begin(), jobs.end(), predicate); };
+  const bool has_succeeded = any_is([](const JobPtr& job) { return job->status.ok(); });
+  const bool has_fault = any_is([](const JobPtr& job) { return !absl::IsResourceExhausted(job->status); });
+  // A probe is so small that memory which does not do for it does for nothing.
+  if (has_succeeded || has_fault || !is_reported) {
+    device_health_.OnBatch(has_succeeded);
+  } else {
+    device_health_.OnOutOfMemory();
+  }
   return passes;
 }
 
@@ -110,11 +135,13 @@ template <typename State>
 absl::Status Scorer::Submit(State& state, const std::function<void(std::size_t, absl::Status)>& finish_job) {
   std::vector<JobPtr> jobs;
   std::int64_t num_tokens = 0;
+  std::int64_t num_tokens_to_compute = 0;
   for (std::size_t idx = 0; idx < state.jobs.size(); ++idx) {
     const auto& job = state.jobs[idx];
     if (job == nullptr) continue;
     for (const GroupForward& forward : job->forwards) num_tokens += forward.group->num_tokens();
     if (job->num_tokens == 0) continue;  // all of it was cached
+    num_tokens_to_compute += job->num_tokens;
     job->priority = state.call.priority;
     job->deadline = state.call.deadline;
     job->cancellation = state.call.cancellation;
@@ -123,7 +150,10 @@ absl::Status Scorer::Submit(State& state, const std::function<void(std::size_t, 
   }
   LearnTokensPerByte(state.sizes, NumModels(state.options), num_tokens);
   state.num_unfinished = jobs.size();
-  return scheduler_.Submit(std::move(state.ticket), std::move(jobs));
+  state.charge.Correct(num_tokens_to_compute);  // before: a submitted call may end at once
+  absl::Status status = scheduler_.Submit(std::move(state.ticket), std::move(jobs));
+  if (!status.ok()) state.charge.Refund();
+  return status;
 }
 
 // Lets a call in, prepares its requests on the tokenizer threads, submits their jobs together, finishes each as it is
@@ -142,8 +172,10 @@ void Scorer::Run(std::shared_ptr<State> state, Prepare prepare, Finish finish) {
     auto& outcome = state->outcomes[idx];
     outcome.status.Update(status);
     if (outcome.status.ok()) {
-      if (cache_ != nullptr) WriteToCache(*cache_, *state->jobs[idx]);
-      finish(state->requests[idx], state->options, *state->jobs[idx], outcome);
+      outcome.status.Update(CatchExceptions("reading the scores", [&] {
+        if (cache_ != nullptr) WriteToCache(*cache_, *state->jobs[idx]);
+        finish(state->requests[idx], state->options, *state->jobs[idx], outcome);
+      }));
     }
     if (--state->num_unfinished > 0) return;
     for (const auto& each : state->outcomes) {
@@ -158,45 +190,75 @@ void Scorer::Run(std::shared_ptr<State> state, Prepare prepare, Finish finish) {
 
   const auto submit = [this, state, finish, finish_job, is_cancelled] {
     if (is_cancelled()) return state->Finish(absl::CancelledError("the call was cancelled before it was queued"));
-    if (cache_ != nullptr) observer_.on_cached_tokens(ReadFromCache(*cache_, state->jobs));
+    state->clock.OnPrepared();
     bool is_complete = true;
-    for (std::size_t idx = 0; idx < state->jobs.size(); ++idx) {
-      const auto& job = state->jobs[idx];
-      if (job == nullptr) continue;
-      SetCost(*job);
-      if (job->num_tokens > 0) {
-        is_complete = false;
-      } else {  // all of it was cached
-        finish(state->requests[idx], state->options, *job, state->outcomes[idx]);
+    const absl::Status fault = CatchExceptions("reading the cache", [&] {
+      if (cache_ != nullptr) {
+        const std::int64_t num_cached_tokens = ReadFromCache(*cache_, state->jobs);
+        state->clock.OnCacheRead(num_cached_tokens);
+        observer_.on_cached_tokens(num_cached_tokens);
       }
+      for (std::size_t idx = 0; idx < state->jobs.size(); ++idx) {
+        const auto& job = state->jobs[idx];
+        if (job == nullptr) continue;
+        SetCost(*job);
+        if (job->num_tokens > 0) {
+          is_complete = false;
+        } else {  // all of it was cached
+          finish(state->requests[idx], state->options, *job, state->outcomes[idx]);
+        }
+      }
+    });
+    if (!fault.ok()) {
+      state->charge.Refund();
+      return state->Finish(fault);
     }
+    if (is_complete) state->charge.Correct(0);
     const absl::Status status = is_complete ? absl::OkStatus() : Submit(*state, finish_job);
     if (is_complete || !status.ok()) state->Finish(status);
   };
 
   const auto start = [this, state, num_requests, prepare, submit, is_cancelled](absl::StatusOr<Ticket> ticket) {
-    if (!ticket.ok()) return state->Finish(ticket.status());
+    if (!ticket.ok()) {
+      state->charge.Refund();
+      return state->Finish(ticket.status());
+    }
+    state->clock.OnAdmitted();
     state->ticket = *std::move(ticket);
     for (std::size_t begin = 0; begin < num_requests; begin += kPreparedPerTask) {
       tokenizer_pool_.Post([state, begin, num_requests, prepare, submit, is_cancelled] {
         const std::size_t end = std::min(begin + kPreparedPerTask, num_requests);
         for (std::size_t idx = begin; idx < end && !is_cancelled(); ++idx) {
-          state->jobs[idx] = prepare(state->requests[idx], state->options, state->outcomes[idx]);
+          const absl::Status fault = CatchExceptions("reading the content", [&] {
+            state->jobs[idx] = prepare(state->requests[idx], state->options, state->outcomes[idx]);
+          });
+          if (!fault.ok()) state->outcomes[idx].status = fault;
         }
         if (--state->num_unprepared == 0) submit();
       });
     }
   };
-  scheduler_.Admit(ArrivalOf(state->call, state->sizes, NumModels(state->options)), start);
+  Arrival arrival = ArrivalOf(state->call, state->sizes, NumModels(state->options));
+  if (state->call.quota != nullptr) {
+    auto charge = state->call.quota->Take(arrival.load.num_tokens, state->call.waits_for_room);
+    if (!charge.ok()) return state->Finish(charge.status());
+    state->charge = *std::move(charge);
+  }
+  scheduler_.Admit(std::move(arrival), start);
 }
 
 void Scorer::ScorePairs(std::vector<PairRequest> pairs, PairOptions options, Call call,
                         std::function<void(absl::Status, PairOutcomes)> done) {
   using State = CallState<PairRequest, PairOutcome, PairOptions>;
   auto evaluate = [objectives = options.objectives, done = std::move(done)](absl::Status status,
-                                                                           std::vector<PairOutcome> outcomes) {
-    PairOutcomes all{.pairs = std::move(outcomes), .batch_states = {}};
-    if (status.ok()) all.batch_states = EvaluateObjectives(objectives, all.pairs);
+                                                                           std::vector<PairOutcome> outcomes,
+                                                                           CallReport report) {
+    PairOutcomes all{.pairs = std::move(outcomes), .batch_states = {}, .report = std::move(report)};
+    if (status.ok()) {
+      status = CatchExceptions("evaluating the objectives",
+                               [&] { all.batch_states = EvaluateObjectives(objectives, all.pairs); });
+    }
+    if (!status.ok()) all.pairs.clear();
     done(std::move(status), std::move(all));
   };
   Run(std::make_shared<State>(std::move(pairs), std::move(options), std::move(call), std::move(evaluate)), MakePairJob,
@@ -204,9 +266,12 @@ void Scorer::ScorePairs(std::vector<PairRequest> pairs, PairOptions options, Cal
 }
 
 void Scorer::ScoreCompletions(std::vector<GroupRequest> groups, CompletionOptions options, Call call,
-                              std::function<void(absl::Status, std::vector<GroupOutcome>)> done) {
+                              std::function<void(absl::Status, GroupOutcomes)> done) {
   using State = CallState<GroupRequest, GroupOutcome, CompletionOptions>;
-  Run(std::make_shared<State>(std::move(groups), std::move(options), std::move(call), std::move(done)),
+  auto gather = [done = std::move(done)](absl::Status status, std::vector<GroupOutcome> outcomes, CallReport report) {
+    done(std::move(status), {.prompts = std::move(outcomes), .report = std::move(report)});
+  };
+  Run(std::make_shared<State>(std::move(groups), std::move(options), std::move(call), std::move(gather)),
       MakeCompletionsJob, FinishCompletions);
 }
 

@@ -16,6 +16,7 @@
 #include "server/models/causal_lm.h"
 #include "server/objectives/head_logps.h"
 #include "server/objectives/objective.h"
+#include "server/scoring/call_report.h"
 #include "server/tokenizer/trl_profile.h"
 
 namespace prefscore {
@@ -75,6 +76,12 @@ struct GroupOutcome {
   std::vector<std::vector<CompletionScore>> scores;  // [models][completions]
 };
 
+// All prompts of a call.
+struct GroupOutcomes {
+  std::vector<GroupOutcome> prompts;
+  CallReport report;
+};
+
 // --- pairs
 // -------------------------------------------------------------------------------------------------------------
 
@@ -106,6 +113,7 @@ struct PairOutcome {
 struct PairOutcomes {
   std::vector<PairOutcome> pairs;
   std::vector<BatchState> batch_states;  // one per objective
+  CallReport report;
 };
 
 }  // namespace prefscore

@@ -30,8 +30,13 @@ absl::Status UnderField(const std::string& parent, const absl::Status& status) {
   if (status.ok()) return status;
   const std::string field = FieldOf(status);
   const std::string message(status.message());
-  if (field.empty()) return WithField(status.code(), absl::StrCat(parent, ": ", message), parent);
-  return WithField(status.code(), absl::StrCat(parent, ".", message), absl::StrCat(parent, ".", field));
+  absl::Status under = field.empty() ? WithField(status.code(), absl::StrCat(parent, ": ", message), parent)
+                                     : WithField(status.code(), absl::StrCat(parent, ".", message),
+                                                 absl::StrCat(parent, ".", field));
+  status.ForEachPayload([&under](const auto& kind, const absl::Cord& payload) {
+    if (kind != kFieldPayload) under.SetPayload(kind, payload);
+  });
+  return under;
 }
 
 }  // namespace prefscore

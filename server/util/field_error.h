@@ -15,7 +15,8 @@ absl::Status FieldError(const std::string& field, const std::string& description
 std::string FieldOf(const absl::Status& status);
 
 // The same error with the field's path put in front: "chosen" under "pairs[3]" becomes "pairs[3].chosen". A status that
-// carries no field gets `parent` as its field. OK stays OK.
+// carries no field gets `parent` as its field; whatever else it carries stays.
+// OK stays OK.
 absl::Status UnderField(const std::string& parent, const absl::Status& status);
 
 }  // namespace prefscore

@@ -16,7 +16,9 @@ constexpr char kDelayPayload[] = "prefscore/retry_delay_us";
 }  // namespace
 
 absl::Status WithRetryDelay(absl::Status status, absl::Duration delay) {
-  status.SetPayload(kDelayPayload, absl::Cord(absl::StrCat(absl::ToInt64Microseconds(delay))));
+  // A named text: the constructor from one that is moved has another name in clang than in the gcc that built abseil.
+  const std::string delay_us = absl::StrCat(absl::ToInt64Microseconds(delay));
+  status.SetPayload(kDelayPayload, absl::Cord(delay_us));
   return status;
 }
 

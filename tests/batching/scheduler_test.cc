@@ -385,6 +385,24 @@ TEST_F(SchedulerTest, DrainFinishesWhatWasAdmittedAndAdmitsNoMore) {
   EXPECT_EQ(DoneCode("late"), std::nullopt);
 }
 
+TEST_F(SchedulerTest, AbandonRefusesAllButTheBatchInFlightAndCountsIt) {
+  Start({.batch = {.max_tokens = 1}});
+  ASSERT_TRUE(Submit({MakeJob("a", 1)}).ok());
+  ASSERT_TRUE(Submit({MakeJob("b", 1), MakeJob("c", 1)}).ok());
+  ASSERT_TRUE(scheduler_->SubmitProbe(MakeJob("probe", 1)).ok());
+  const std::vector<JobPtr> jobs = {MakeJob("unsubmitted", 1)};
+  auto ticket = Admit(ArrivalOf(jobs));
+  ASSERT_TRUE(ticket.ok());
+  EXPECT_EQ(scheduler_->Abandon(), 4) << "three jobs, and a call that has not brought its own";
+  EXPECT_EQ(scheduler_->Submit(*std::move(ticket), jobs).code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(Submit({MakeJob("late", 1)}).code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(scheduler_->Abandon(), 0);
+  Finish();
+  EXPECT_EQ(DoneCode("first"), absl::StatusCode::kOk);
+  for (const char* name : {"a", "b", "c", "probe"}) EXPECT_EQ(DoneCode(name), absl::StatusCode::kUnavailable) << name;
+  EXPECT_EQ(DoneCode("late"), std::nullopt);
+}
+
 TEST_F(SchedulerTest, DestructionFailsWhatIsQueued) {
   Start({.batch = {.max_tokens = 1}});
   ASSERT_TRUE(Submit({MakeJob("a", 1)}).ok());
@@ -426,7 +444,7 @@ TEST(SchedulerStressTest, EveryAcceptedJobIsDoneOnceWhateverHappens) {
         Arrival arrival{.entrant = {.priority = kPriorities[random() % 2],
                                     .fingerprint = random() % 100,
                                     .waits_for_room = random() % 2 == 0}};
-        if (random() % 4 == 0) arrival.deadline = absl::Now() + absl::Microseconds(random() % 300);
+        if (random() % 4 == 0) arrival.deadline = SteadyNow() + absl::Microseconds(random() % 300);
         arrival.cancellation = cancellation;
         std::vector<JobPtr> jobs;
         for (std::size_t n = 1 + random() % 4; n > 0; --n) {

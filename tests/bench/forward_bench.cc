@@ -106,7 +106,7 @@ void Measure(const std::string& dtype, int num_threads, std::size_t groups_per_f
   std::vector<std::shared_ptr<const CausalLm>> models;
   for (std::uint32_t seed : {1, 2}) {
     const auto weights = testing::MakeRandomWeights(config, seed);
-    const auto model = MakeDecoder(config, weights->views, dtype, num_threads, {}, weights);
+    const auto model = MakeDecoder(config, weights->views, dtype, num_threads, {});
     if (!model.ok()) {
       std::printf("%s: %s\n", dtype.c_str(), std::string(model.status().message()).c_str());
       return;

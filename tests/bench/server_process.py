@@ -27,6 +27,11 @@ class Server:
             time.sleep(0.01)
         return found[1]
 
+    def stop(self):
+        """Ends it as an operator does; its exit code."""
+        self._process.terminate()
+        return self._process.wait(timeout=60)
+
     def resident_bytes(self):
         status = pathlib.Path(f"/proc/{self.pid}/status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024
@@ -44,7 +49,7 @@ def serving(build_dir, *flags, cores=None):
         try:
             yield Server(process, log_path)
         finally:
-            if process.poll() is not None:
+            if process.poll() not in (None, 0):
                 print(f"prefscore-server ended early, status {process.returncode}", log_path.read_text(), file=sys.stderr)
             process.terminate()
             process.wait()

@@ -334,5 +334,34 @@ TEST_F(CacheFaultsTest, ASlowDiskIsNotWaitedForAndNoFault) {
   cache_.reset();  // before its disk
 }
 
+TEST_F(CacheFaultsTest, ADiskThatHangsDoesNotHoldUpTheEnd) {
+  Open();
+  StoreRange(0, 3000);
+  EXPECT_TRUE(LogProbCache::Close(std::move(cache_), absl::InfiniteDuration()));
+  const auto disk = std::make_shared<SlowDisk>();
+  const std::unique_ptr<rocksdb::Env> env = rocksdb::NewCompositeEnv(disk);
+  auto life = std::make_shared<int>();  // shared with the cache's observer
+  const std::weak_ptr<int> observed_life = life;
+  CacheObserver observer = told_.Observer();
+  observer.on_state = [life = std::move(life)](auto) {};
+  cache_ = std::make_unique<LogProbCache>(
+      LogProbCacheOptions{.folder = folder(),
+                          .max_bytes = 8 << 20,
+                          .read_timeout = absl::Milliseconds(20),
+                          .env = env.get()},
+      std::move(observer));
+  disk->Stop();
+  EXPECT_EQ(CountRight(0, 100), 0);
+  EXPECT_FALSE(LogProbCache::Close(std::move(cache_), absl::Milliseconds(50)));
+  EXPECT_FALSE(observed_life.expired());
+  disk->Go();
+  const absl::Time give_up = absl::Now() + absl::Seconds(60);
+  while (!observed_life.expired()) {
+    ASSERT_LT(absl::Now(), give_up) << "it does not end though the disk answers";
+    absl::SleepFor(absl::Milliseconds(1));
+  }
+  absl::SleepFor(absl::Milliseconds(50));  // its thread's last steps, before its disk goes
+}
+
 }  // namespace
 }  // namespace prefscore

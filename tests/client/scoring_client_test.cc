@@ -33,7 +33,7 @@ class ScoringClientTest : public ::testing::Test {
     ClientOptions options;
     options.timeout = timeout;
     options.retry.sleep = [this](absl::Duration delay) { sleeps_.push_back(delay); };
-    return ScoringClient::Connect(server_.address(), options);
+    return ScoringClient::Connect(server_.address(), options).value();
   }
 
   FakeScoringServer server_;
@@ -58,7 +58,7 @@ TEST_F(ScoringClientTest, AServerThatIsNotThereIsUnavailable) {
   ClientOptions options;
   options.retry.max_attempts = 2;
   options.retry.initial_backoff = absl::Milliseconds(1);
-  const auto response = ScoringClient::Connect("127.0.0.1:1", options)->ListModels();
+  const auto response = ScoringClient::Connect("127.0.0.1:1", options).value()->ListModels();
   EXPECT_TRUE(absl::IsUnavailable(response.status())) << response.status();
 }
 

@@ -81,7 +81,7 @@ TEST(ConfigTest, TheCacheIsInTheUsersCacheFolderUnlessToldOtherwise) {
 TEST(ConfigTest, FlagsOverrideTheFileWhichOverridesDefaults) {
   const std::string file = WriteFile(
       "model = [\"policy=/from/file\", \"reference=/r\"]\n"
-      "listen = \"0.0.0.0:1\"\n"
+      "listen = \"127.0.0.1:1\"\n"
       "dtype = \"bfloat16\"\n"
       "max-batch-tokens = 77\n");
   const auto line = Parse({"--config", file, "--listen", "127.0.0.1:2"});
@@ -96,7 +96,7 @@ TEST(ConfigTest, FlagsOverrideTheFileWhichOverridesDefaults) {
 
 TEST(ConfigTest, EffectiveConfigurationReadsBackAsTheSame) {
   const auto first = ParseWithModels({"--cache-dir", "/a \"b\" \\c\nd = [#", "--listen", "127.0.0.1:0", "--metrics-listen", "", "--threads", "3",
-                                      "--max-text-bytes", "123", "--shutdown-grace", "1.5"});
+                                      "--max-text-bytes", "123", "--shutdown-grace", "1.5", "--allow-plaintext"});
   ASSERT_TRUE(first.ok()) << first.status();
   const auto second = Parse({"--config", WriteFile(first->effective)});
   ASSERT_TRUE(second.ok()) << second.status() << "\n" << first->effective;
@@ -107,6 +107,7 @@ TEST(ConfigTest, EffectiveConfigurationReadsBackAsTheSame) {
   EXPECT_EQ(second->config.device.num_threads, 3);
   EXPECT_EQ(second->config.limits.max_text_bytes, 123);
   EXPECT_EQ(second->config.shutdown.grace(), absl::Seconds(1.5));
+  EXPECT_TRUE(second->config.transport.allow_plaintext);
   EXPECT_EQ(second->config.models.folders.size(), 2);
   EXPECT_THAT(first->effective, AllOf(HasSubstr("policy = 'policy'"), HasSubstr("reference = 'reference'")));
 }
@@ -140,6 +141,7 @@ TEST(ConfigTest, ErrorsNameFlagValueAndLimit) {
   EXPECT_THAT(ErrorOf(ParseWithModels({"--listen", "h:65536"})), HasSubstr("[0, 65535]"));
   EXPECT_THAT(ErrorOf(ParseWithModels({"--metrics-listen", ":1"})), HasSubstr("--metrics-listen"));
   EXPECT_THAT(ErrorOf(ParseWithModels({"--threads", "-1"})), AllOf(HasSubstr("--threads"), HasSubstr("[0, 1024]")));
+  EXPECT_THAT(ErrorOf(ParseWithModels({"--drain-delay", "3601"})), HasSubstr("--drain-delay: 3601 is outside [0, 3600]"));
   EXPECT_THAT(ErrorOf(ParseWithModels({"--shutdown-grace", "-1"})), HasSubstr("[0, 3600]"));
   EXPECT_THAT(ErrorOf(ParseWithModels({"--shutdown-grace", "nan"})), HasSubstr("[0, 3600]"));
   EXPECT_THAT(ErrorOf(ParseWithModels({"--max-pairs-per-request", "0"})),
@@ -148,6 +150,25 @@ TEST(ConfigTest, ErrorsNameFlagValueAndLimit) {
   EXPECT_THAT(ErrorOf(ParseWithModels({"--max-text-bytes", "much"})), HasSubstr("--max-text-bytes"));
   EXPECT_THAT(ErrorOf(ParseWithModels({"--no-such-flag"})), HasSubstr("--no-such-flag"));
   EXPECT_THAT(ErrorOf(ParseWithModels({"--config", "/no/such/file"})), HasSubstr("/no/such/file"));
+}
+
+TEST(ConfigTest, TheLogIsTextFromInfoOnWithoutContentUnlessToldOtherwise) {
+  const LoggingOptions defaults = ParseWithModels({})->config.logging;
+  EXPECT_EQ(defaults.log_format(), LogFormat::kText);
+  EXPECT_EQ(defaults.log_level(), LogLevel::kInfo);
+  EXPECT_EQ(defaults.slow_request_ms, 0);
+  EXPECT_FALSE(defaults.with_content);
+  const LoggingOptions told = ParseWithModels({"--log-format", "json", "--log-level", "error", "--slow-request-ms",
+                                               "250", "--log-content", "true"})
+                                  ->config.logging;
+  EXPECT_EQ(told.log_format(), LogFormat::kJson);
+  EXPECT_EQ(told.log_level(), LogLevel::kError);
+  EXPECT_EQ(told.slow_request_ms, 250);
+  EXPECT_TRUE(told.with_content);
+  EXPECT_THAT(ErrorOf(ParseWithModels({"--log-format", "xml"})), AllOf(HasSubstr("--log-format"), HasSubstr("'xml'")));
+  EXPECT_THAT(ErrorOf(ParseWithModels({"--log-level", "trace"})), HasSubstr("debug, info, warning, error"));
+  EXPECT_THAT(ErrorOf(ParseWithModels({"--slow-request-ms", "-1"})), HasSubstr("--slow-request-ms: -1"));
+  EXPECT_THAT(ErrorOf(ParseWithModels({"--log-content", "maybe"})), HasSubstr("--log-content"));
 }
 
 TEST(ConfigTest, UnknownKeysOfTheFileAreRefused) {

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 
 import pytest
+from certificates import Authority
 
 REPO = pathlib.Path(__file__).resolve().parents[2]
 DEMO = REPO / "deploy/demo"
@@ -18,10 +19,13 @@ def run(build_dir, *arguments):
                           timeout=120)
 
 
-def with_demo_models(example, folder):
-    """A copy of the example whose models are the demo's."""
+def with_real_files(example, folder):
+    """A copy of the example whose models are the demo's and whose certificate is made anew."""
     text, num_replaced = re.subn(r'"(policy|reference)=[^"]*"', rf'"\1={DEMO}/models/\1"', example.read_text())
     assert num_replaced == 2
+    for name, content in zip(("tls.key", "tls.crt"), Authority().issue()):
+        (folder / name).write_bytes(content)
+    text = text.replace("/etc/prefscore/tls", str(folder))
     copy = folder / example.name
     copy.write_text(text)
     return copy
@@ -44,7 +48,7 @@ def test_every_option_is_documented_with_its_default(build_dir, demo_flags):
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_examples_pass_the_check(build_dir, example, tmp_path):
-    done = run(build_dir, "--config", with_demo_models(example, tmp_path), "--check-config")
+    done = run(build_dir, "--config", with_real_files(example, tmp_path), "--check-config")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "the configuration is good"
     in_force = options_in_force(done.stdout)
@@ -75,7 +79,7 @@ def test_the_check_looks_into_model_folders(build_dir, tmp_path, demo_flags):
 
 
 def test_a_server_runs_from_an_example(start_server, tmp_path):
-    example = with_demo_models(REPO / "deploy/config/laptop.toml", tmp_path)
+    example = with_real_files(REPO / "deploy/config/laptop.toml", tmp_path)
     with start_server("--config", example) as server:
         assert server.address, server.log
         assert "max-queued-tokens = 262144" in server.log

@@ -50,7 +50,7 @@ def test_auto_takes_the_cpu_and_says_why(build_dir, tmp_path):
     ended = subprocess.run([build_dir / "prefscore-server", "--device", "auto", "--model", f"one={tmp_path / 'none'}",
                             "--policy", "one", "--reference", "one"], capture_output=True, text=True, timeout=60)
     assert ended.returncode == 1  # there is no such model
-    assert "device auto: cpu (device 'cuda:0': this build has no CUDA" in ended.stdout
+    assert "device auto: cpu (device 'cuda:0': this build has no CUDA" in ended.stderr
 
 
 def test_a_build_without_cuda_says_so(build_dir):

@@ -30,7 +30,7 @@ def edit_weights(folder, change):
 
 
 def expect_refusal(start_server, folder, *parts):
-    with start_server("--model", f"policy={folder}", "--model", f"reference={DEMO}/models/reference") as server:
+    with start_server("--model", f"policy={folder}", "--policy", "policy", "--reference", "policy") as server:
         assert server.address is None, "the server started"
         assert server.process.wait(timeout=30) == 1, server.log
         for part in parts:

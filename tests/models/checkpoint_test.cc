@@ -4,6 +4,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <filesystem>
+#include <functional>
+#include <string>
+
 #include "tests/testing/safetensors_writer.h"
 
 namespace prefscore {
@@ -95,6 +100,33 @@ TEST_F(CheckpointTest, AShardThatIsNoFile) {
   std::filesystem::create_directory(folder_.path() / "s1");
   WriteIndex(R"({"a":"s1"})");
   ExpectFault(absl::StatusCode::kInvalidArgument, "not a regular file");
+}
+
+// What was read of a file that changed meanwhile may be of either version.
+TEST_F(CheckpointTest, TellsThatAFileChangedSinceItWasOpened) {
+  Write("model.safetensors", a_);
+  const std::filesystem::path path = folder_.path() / "model.safetensors";
+  const auto open = [&] { return *Checkpoint::Open(folder_.path()); };
+  EXPECT_TRUE(open()->CheckUnchanged().ok());
+  const std::function<void()> changes[] = {
+      [&] { std::filesystem::last_write_time(path, std::filesystem::last_write_time(path) + std::chrono::seconds(1)); },
+      [&] { std::filesystem::resize_file(path, a_.size() - 1); },
+      [&] {  // as much, of the same age, but another file
+        const auto time = std::filesystem::last_write_time(path);
+        Write("other", a_);
+        std::filesystem::last_write_time(folder_.path() / "other", time);
+        std::filesystem::rename(folder_.path() / "other", path);
+      },
+      [&] { std::filesystem::remove(path); },
+  };
+  for (const auto& change : changes) {
+    Write("model.safetensors", a_);
+    const auto checkpoint = open();
+    change();
+    const absl::Status status = checkpoint->CheckUnchanged();
+    EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("model.safetensors was changed while it was being read"));
+  }
 }
 
 }  // namespace

@@ -26,7 +26,7 @@ using testing::RandomWeights;
 
 std::shared_ptr<const CausalLm> Make(const DecoderConfig& config, const std::shared_ptr<RandomWeights>& weights,
                                      const std::string& dtype = "float32", int num_threads = 2) {
-  auto model = MakeDecoder(config, weights->views, dtype, num_threads, {}, weights);
+  auto model = MakeDecoder(config, weights->views, dtype, num_threads, {});
   EXPECT_TRUE(model.ok()) << std::string(model.status().message());
   return *model;
 }
@@ -140,7 +140,7 @@ TEST_F(DecoderTest, AcceptsTheWholeContext) {
 
 TEST_F(DecoderTest, RefusesWeightsThatDoNotFit) {
   const auto message = [&](const DecoderConfig& config, const DecoderWeightViews& views) {
-    const auto model = MakeDecoder(config, views, "float32", 1, {}, weights_);
+    const auto model = MakeDecoder(config, views, "float32", 1, {});
     EXPECT_EQ(model.status().code(), absl::StatusCode::kInvalidArgument);
     return Message(model.status());
   };
@@ -162,7 +162,7 @@ TEST_F(DecoderTest, RefusesWeightsThatDoNotFit) {
 }
 
 TEST_F(DecoderTest, RefusesAnUnknownDtypeByName) {
-  const auto model = MakeDecoder(config_, weights_->views, "float8", 1, {}, weights_);
+  const auto model = MakeDecoder(config_, weights_->views, "float8", 1, {});
   EXPECT_THAT(Message(model.status()), HasSubstr("'float8'"));
 }
 
@@ -172,7 +172,7 @@ TEST_F(DecoderTest, NamesItsNumerics) {
 }
 
 TEST_F(DecoderTest, ComputesInBfloat16OrSaysWhyNot) {
-  const auto model = MakeDecoder(config_, weights_->views, "bfloat16", 1, {}, weights_);
+  const auto model = MakeDecoder(config_, weights_->views, "bfloat16", 1, {});
   if (__builtin_cpu_supports("avx512bf16")) {
     ASSERT_TRUE(model.ok());
     EXPECT_THAT((*model)->info().numerics_mode, HasSubstr("bfloat16-1"));
@@ -191,7 +191,7 @@ TEST(DecoderDeathTest, RefusesBfloat16WhereTheKernelsLackIt) {
         setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE", 1);
         const DecoderConfig config = testing::LlamaShape().config;
         const auto weights = testing::MakeRandomWeights(config, 1);
-        const auto model = MakeDecoder(config, weights->views, "bfloat16", 1, {}, weights);
+        const auto model = MakeDecoder(config, weights->views, "bfloat16", 1, {});
         std::cerr << Message(model.status());
         std::exit(model.status().code() == absl::StatusCode::kFailedPrecondition ? 0 : 1);
       },
@@ -248,7 +248,7 @@ TEST_F(DecoderTest, ReadsTransposedWeights) {
                                .num_in = straight.num_in,
                                .out_stride = 1,
                                .in_stride = straight.num_out};
-  const auto other = MakeDecoder(config_, views, "float32", 1, {}, weights_);
+  const auto other = MakeDecoder(config_, views, "float32", 1, {});
   const PromptGroup group{{1, 2, 3}, {{4, 5, 6}}};
   EXPECT_EQ(*(*other)->Forward(std::vector<const PromptGroup*>{&group}),
             *model->Forward(std::vector<const PromptGroup*>{&group}));

@@ -41,7 +41,7 @@ class SameBitsTest : public ::testing::TestWithParam<std::tuple<DecoderShape, st
     const Precision precision = *ParsePrecision(std::get<1>(GetParam()));
     if (const auto mode = NumericsMode(precision); !mode.ok()) GTEST_SKIP() << std::string(mode.status().message());
     for (const int num_threads : {1, 2, 3}) {
-      auto model = MakeDecoder(config_, weights_->views, std::get<1>(GetParam()), num_threads, {}, weights_);
+      auto model = MakeDecoder(config_, weights_->views, std::get<1>(GetParam()), num_threads, {});
       EXPECT_TRUE(model.ok()) << std::string(model.status().message());
       models_.push_back(*model);
     }

@@ -10,6 +10,10 @@ from metrics_document import family_of, read_label_values, read_metrics
 NOT_HERE = {
     "prefscore_gpu_memory_used_bytes": "the server computes on the CPU",
     "prefscore_gpu_memory_total_bytes": "the server computes on the CPU",
+    "prefscore_token_requests_total": "the server has no token file",
+    "prefscore_token_charged_tokens_total": "the server has no token file",
+    "prefscore_quota_refusals_total": "the server has no token file",
+    "prefscore_token_expiry_timestamp_seconds": "the server has no token file",
     "prefscore_tls_certificate_expiry_timestamp_seconds": "the server has no certificate",
 }
 
@@ -34,10 +38,10 @@ def series(monitored):
 
 def test_every_metric_is_documented_and_every_documented_one_exists(monitored, series, documented):
     assert set(series) == set(documented) - set(NOT_HERE)
-    # Whatever else is scraped: the exposer's own (exposer_*), and what Prometheus adds.
+    # Whatever else there is, Prometheus adds.
     samples = monitored.prometheus.api("query", query='{job="prefscore"}')["result"]
     names = {sample["metric"]["__name__"] for sample in samples}
-    known = ("prefscore_", "process_", "exposer_", "scrape_", "job:", "job_model:")
+    known = ("prefscore_", "process_", "scrape_", "job:", "job_model:")
     assert {name for name in names if not name.startswith(known)} <= {"up", "ALERTS", "ALERTS_FOR_STATE"}
 
 

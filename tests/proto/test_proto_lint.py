@@ -12,7 +12,7 @@ def test_buf_lint(tmp_path):
     subprocess.run(
         ["protoc", "-I", REPO / "proto", "-I", sysconfig.get_paths()["purelib"], "--include_source_info", "-o", image,
          "--include_imports", "prefscore/v1/scoring.proto",
-         "prefscore/v1/models.proto", "prefscore/v1/diagnostics.proto"],
+         "prefscore/v1/models.proto", "prefscore/v1/diagnostics.proto", "prefscore/v1/admin.proto"],
         check=True,
     )
     buf = pathlib.Path(sys.executable).parent / "buf"

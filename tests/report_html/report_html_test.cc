@@ -16,11 +16,13 @@
 #include "server/report_html/svg.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/testing/html_fault.h"
 #include "tests/testing/sample_report.h"
 
 namespace prefscore::report_html {
 namespace {
 
+using ::prefscore::testing::HtmlFault;
 using ::prefscore::testing::SampleReport;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
@@ -45,27 +47,6 @@ std::size_t CountOfText(const std::string& text, const std::string& part) {
   return count;
 }
 
-// What is wrong with the nesting of the page's elements, and with its attributes; "" where nothing is.
-std::string FaultOf(const std::string& page) {
-  static const auto* const without_end = new std::set<std::string>{"meta", "br", "!DOCTYPE"};
-  std::vector<std::string> open;
-  for (std::size_t at = page.find('<'); at != std::string::npos; at = page.find('<', at)) {
-    const std::size_t end = page.find('>', at);
-    if (end == std::string::npos) return "a tag does not end";
-    const std::string tag = page.substr(at + 1, end - at - 1);
-    if (std::count(tag.begin(), tag.end(), '"') % 2 != 0) return "an attribute does not end: " + tag;
-    const std::string name = tag.substr(0, tag.find_first_of(" /", 1));
-    at = name == "style" ? page.find("</style", end) : end;
-    if (name[0] == '/') {
-      if (open.empty() || "/" + open.back() != name) return "unexpected <" + tag + ">";
-      open.pop_back();
-    } else if (!without_end->contains(name) && tag.back() != '/') {
-      open.push_back(name);
-    }
-  }
-  return open.empty() ? "" : "not closed: " + open.back();
-}
-
 // SVG attributes that hold no number where they should.
 std::vector<std::string> NumbersThatAreNone(const std::string& page) {
   return AllMatches(page, R"re( (?:x|y|x1|x2|y1|y2|cx|cy|r|width|height|points|viewBox)="([^"]*[^-0-9., "][^"]*)")re");
@@ -83,7 +64,7 @@ TEST(ReportHtmlTest, IsWellFormedWhateverTheReport) {
       v1::AnalysisReport()};
   for (const v1::AnalysisReport& report : reports) {
     const std::string page = Page(report);
-    EXPECT_EQ(FaultOf(page), "");
+    EXPECT_EQ(HtmlFault(page), "");
     EXPECT_THAT(NumbersThatAreNone(page), IsEmpty());
     EXPECT_FALSE(Has(page, "nan")) << "nan";
     const auto ids = AllMatches(page, " id=\"([^\"]*)\"");
@@ -108,7 +89,7 @@ TEST(ReportHtmlTest, NumbersThatAreNotFiniteLeaveThePictures) {
   distribution.mutable_histogram()->set_upper(1e150);
   distribution.mutable_quantiles(4)->set_value(std::numeric_limits<double>::quiet_NaN());
   const std::string page = Page(report);
-  EXPECT_EQ(FaultOf(page), "");
+  EXPECT_EQ(HtmlFault(page), "");
   EXPECT_THAT(NumbersThatAreNone(page), IsEmpty());
   EXPECT_TRUE(Has(page, "not finite")) << "not finite";
 }
@@ -133,7 +114,7 @@ TEST(ReportHtmlTest, WhatComesFromDataIsEscaped) {
   report.set_policy_digests(0, hostile);
   report.mutable_options()->mutable_scoring()->set_policy(hostile);
   const std::string page = ReportHtml(report, {.title = hostile, .generated_from = hostile});
-  EXPECT_EQ(FaultOf(page), "");
+  EXPECT_EQ(HtmlFault(page), "");
   EXPECT_FALSE(Has(page, "<script")) << "<script";
   EXPECT_FALSE(Has(page, "<img")) << "<img";
   EXPECT_GE(CountOfText(page, "&lt;/title&gt;&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&amp;&quot;"), 9);
@@ -237,7 +218,7 @@ TEST(ReportHtmlTest, HundredsOfSlicesAndAThousandPoints) {
   const v1::AnalysisReport report = SampleReport(options);
   ASSERT_GT(report.slices_size(), 250);
   const std::string page = Page(report);
-  EXPECT_EQ(FaultOf(page), "");
+  EXPECT_EQ(HtmlFault(page), "");
   EXPECT_LT(page.size(), 8 << 20);
   EXPECT_TRUE(Has(page, "Shown are the 200 largest of " + CountText(report.slices_size() - 1) + " slices."))
       << "Shown are the 200 largest of " + CountText(report.slices_size() - 1) + " slices.";

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Health, reflection, drain, and a port that is in use.
 #include <grpcpp/generic/generic_stub.h>
-#include <signal.h>
 
 #include <thread>
 
@@ -13,6 +12,9 @@ namespace {
 
 using ::testing::HasSubstr;
 using HealthResponse = grpc::health::v1::HealthCheckResponse;
+
+// Ample, so that nothing is cut off.
+constexpr DrainTimes kNoDelay = {absl::ZeroDuration(), absl::Minutes(5)};
 
 class LifecycleTest : public RpcTestBase {
  protected:
@@ -48,7 +50,7 @@ TEST_F(LifecycleTest, HealthIsThatOfTheDevice) {
     EXPECT_TRUE(ScorePairs(request, &response).ok());
     return response.results(0).status().code();
   };
-  policy_->FailWith(absl::ResourceExhaustedError("out of memory"));
+  policy_->FailWith(absl::InternalError("a kernel failed"));
   for (int batch = 0; batch < DeviceHealth::kFailedBatches; ++batch) {
     EXPECT_EQ(Check(""), HealthResponse::SERVING);
     EXPECT_EQ(score(), grpc::INTERNAL);
@@ -67,7 +69,7 @@ TEST_F(LifecycleTest, HealthIsThatOfTheDevice) {
 TEST_F(LifecycleTest, MetricsTellOfADrainedServerThatItDoesNotServe) {
   Start();
   for (const char* service : kServiceNames) EXPECT_EQ(MetricValue("prefscore_serving", {{"service", service}}), 1);
-  EXPECT_TRUE(server_->Drain(absl::Seconds(10)));
+  EXPECT_TRUE(server_->Drain(kNoDelay).is_complete());
   for (const char* service : kServiceNames) EXPECT_EQ(MetricValue("prefscore_serving", {{"service", service}}), 0);
 }
 
@@ -106,7 +108,11 @@ TEST_F(LifecycleTest, ReflectionListsTheServices) {
 TEST_F(LifecycleTest, APortInUseIsAnError) {
   Start();
   const std::string address = absl::StrCat("127.0.0.1:", server_->port());
-  const auto second = Server::Start(address, {registry_.get(), scorer_.get(), metrics_.get(), limits_});
+  const auto second = Server::Start({.address = address}, {.registry = registry_.get(),
+                                                               .scorer = scorer_.get(),
+                                                               .metrics = metrics_.get(),
+                                                               .logger = &logger_,
+                                                               .limits = limits_});
   EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(second.status().message()), HasSubstr("cannot listen on " + address));
   EXPECT_EQ(Check(""), HealthResponse::SERVING) << "the first server is unharmed";
@@ -136,8 +142,8 @@ TEST_F(LifecycleTest, DrainFinishesWhatWasAdmittedAndRefusesTheRest) {
   }());
   WaitUntil("the stream is open", [&] { return MetricValue("prefscore_streams_in_flight") == 1; });
 
-  bool is_done = false;
-  std::thread drain([&] { is_done = server_->Drain(absl::Seconds(20)); });
+  DrainReport report;
+  std::thread drain([&] { report = server_->Drain(kNoDelay); });
   WaitUntil("health says so", [&] { return Check("") == HealthResponse::NOT_SERVING; });
   EXPECT_EQ(Check("prefscore.v1.ScoringService"), HealthResponse::NOT_SERVING);
 
@@ -162,7 +168,7 @@ TEST_F(LifecycleTest, DrainFinishesWhatWasAdmittedAndRefusesTheRest) {
   OpenGate();
   done.WaitForNotification();
   drain.join();
-  EXPECT_TRUE(is_done);
+  EXPECT_TRUE(report.is_complete());
   EXPECT_EQ(MetricValue("prefscore_requests_total", {{"method", "StreamScorePairs"}, {"code", "UNAVAILABLE"}}), 1);
   EXPECT_TRUE(admitted.ok()) << admitted.error_message();
   EXPECT_EQ(response.results_size(), 3);
@@ -183,47 +189,119 @@ TEST_F(LifecycleTest, DrainAnswersWhatAStreamHasRead) {
     stream->Write(request);
   }
   WaitUntilSubmitted(3);
-  std::thread drain([&] { EXPECT_TRUE(server_->Drain(absl::Seconds(20))); });
+  std::thread drain([&] { EXPECT_TRUE(server_->Drain(kNoDelay).is_complete()); });
   WaitUntil("health says so", [&] { return Check("") == HealthResponse::NOT_SERVING; });
   OpenGate();
   int num_results = 0;
   v1::StreamScorePairsResponse response;
   while (stream->Read(&response)) num_results += !response.result().has_status();
   EXPECT_EQ(num_results, 3);
-  EXPECT_EQ(stream->Finish().error_code(), grpc::UNAVAILABLE);
+  const grpc::Status end = stream->Finish();
+  EXPECT_EQ(end.error_code(), grpc::UNAVAILABLE);
+  EXPECT_EQ(DetailsOf(end).resume_index, "3");
   drain.join();
 }
 
-TEST_F(LifecycleTest, DrainGivesUpAfterItsGrace) {
-  CloseGate();
+// A call that the model works on, and then one that waits for it.
+class DrainCutShortTest : public LifecycleTest {
+ protected:
+  struct UnaryCall {
+    grpc::ClientContext context;
+    v1::ScorePairsRequest request;
+    v1::ScorePairsResponse response;
+    grpc::Status status;
+    absl::Notification done;
+  };
+
+  DrainCutShortTest() {
+    limits_.max_batch_tokens = 1;
+    CloseGate();
+    Start();
+    Send(in_flight_);
+    WaitUntil("the first call is in flight", [&] { return policy_->num_forwards() > 0; });
+    Send(waiting_);
+    WaitUntilSubmitted(2);
+  }
+
+  void Send(UnaryCall& call) {
+    *call.request.add_pairs() = IdPair({5}, {1}, {2});
+    scoring_->async()->ScorePairs(&call.context, &call.request, &call.response, [&call](grpc::Status status) {
+      call.status = status;
+      call.done.Notify();
+    });
+  }
+
+  UnaryCall in_flight_, waiting_;
+};
+
+TEST_F(DrainCutShortTest, TheEndOfTheGraceRefusesWhatWaitsAndLeavesTheBatchInFlightTimeToEnd) {
+  DrainReport report;
+  std::thread drain([&] { report = server_->Drain({absl::ZeroDuration(), absl::Milliseconds(100)}); });
+  waiting_.done.WaitForNotification();
+  EXPECT_EQ(waiting_.status.error_code(), grpc::UNAVAILABLE);
+  EXPECT_EQ(DetailsOf(waiting_.status).reason, "SHUTTING_DOWN");
+  OpenGate();
+  in_flight_.done.WaitForNotification();
+  EXPECT_TRUE(in_flight_.status.ok()) << in_flight_.status.error_message();
+  drain.join();
+  EXPECT_EQ(report.num_not_computed, 1);
+  EXPECT_EQ(report.num_not_answered, 0);
+}
+
+TEST_F(DrainCutShortTest, ABatchThatDoesNotEndIsNotWaitedForBeyondThat) {
+  DrainReport report;
+  std::thread drain([&] { report = server_->Drain({absl::ZeroDuration(), absl::ZeroDuration()}); });
+  in_flight_.done.WaitForNotification();
+  EXPECT_FALSE(in_flight_.status.ok());
+  OpenGate();
+  drain.join();
+  EXPECT_EQ(report.num_not_computed, 1);
+  EXPECT_EQ(report.num_not_answered, 1);
+}
+
+TEST_F(DrainCutShortTest, AHurryEndsTheGrace) {
+  DrainReport report;
+  std::thread drain([&] { report = server_->Drain(kNoDelay); });
+  WaitUntil("health says so", [&] { return Check("") == HealthResponse::NOT_SERVING; });
+  EXPECT_FALSE(waiting_.done.HasBeenNotified());
+  server_->HurryDrain();
+  server_->HurryDrain();
+  waiting_.done.WaitForNotification();
+  EXPECT_EQ(waiting_.status.error_code(), grpc::UNAVAILABLE);
+  OpenGate();
+  in_flight_.done.WaitForNotification();
+  EXPECT_TRUE(in_flight_.status.ok()) << in_flight_.status.error_message();
+  drain.join();
+  EXPECT_EQ(report.num_not_computed, 1);
+}
+
+TEST_F(LifecycleTest, WorkIsTakenUntilTheDelayIsOver) {
   Start();
+  std::thread drain([&] { EXPECT_TRUE(server_->Drain({absl::Hours(1), absl::Hours(1)}).is_complete()); });
+  WaitUntil("health says so", [&] { return Check("") == HealthResponse::NOT_SERVING; });
   v1::ScorePairsRequest request;
   *request.add_pairs() = IdPair({5}, {1}, {2});
   v1::ScorePairsResponse response;
-  grpc::ClientContext context;
-  absl::Notification done;
-  scoring_->async()->ScorePairs(&context, &request, &response, [&](grpc::Status status) {
-    EXPECT_FALSE(status.ok());
-    done.Notify();
-  });
-  WaitUntil("the call is admitted", [&] { return policy_->num_forwards() > 0; });
-  bool is_done = true;
-  std::thread drain([&] { is_done = server_->Drain(absl::Milliseconds(100)); });
-  done.WaitForNotification();  // cancelled, although the model still works on it
-  OpenGate();
+  EXPECT_TRUE(ScorePairs(request, &response).ok());
+  server_->HurryDrain();  // ends the delay
   drain.join();
-  EXPECT_FALSE(is_done);
 }
 
-TEST(TerminationSignalTest, WaitsForSigterm) {
-  TerminationSignal signal;
-  std::thread sender([] { kill(getpid(), SIGTERM); });
-  signal.Wait();
-  sender.join();
-  // The next one has the default action again.
-  struct sigaction action = {};
-  sigaction(SIGTERM, nullptr, &action);
-  EXPECT_EQ(action.sa_handler, SIG_DFL);
+TEST_F(LifecycleTest, AWatcherIsToldAndHoldsUpNoDrain) {
+  Start();
+  auto stub = grpc::health::v1::Health::NewStub(channel_);
+  grpc::ClientContext context;
+  auto watch = stub->Watch(&context, grpc::health::v1::HealthCheckRequest());
+  HealthResponse response;
+  ASSERT_TRUE(watch->Read(&response));
+  EXPECT_EQ(response.status(), HealthResponse::SERVING);
+  std::thread drain([&] { EXPECT_TRUE(server_->Drain({absl::ZeroDuration(), absl::Hours(1)}).is_complete()); });
+  ASSERT_TRUE(watch->Read(&response));
+  EXPECT_EQ(response.status(), HealthResponse::NOT_SERVING);
+  while (watch->Read(&response)) {
+  }
+  EXPECT_FALSE(watch->Finish().ok());
+  drain.join();
 }
 
 }  // namespace

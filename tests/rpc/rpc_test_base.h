@@ -23,6 +23,7 @@
 #include "server/rpc/lifecycle.h"
 #include "tests/testing/fake_model.h"
 #include "tests/testing/fake_tokenizer.h"
+#include "tests/testing/log_file.h"
 
 namespace prefscore {
 
@@ -33,6 +34,7 @@ constexpr absl::Duration kTravelTime = absl::Milliseconds(500);
 struct ErrorDetails {
   std::string field;  // of the BadRequest's only violation
   std::string reason;
+  std::string resume_index;  // of a stream
   std::optional<double> retry_delay_seconds;
 };
 
@@ -43,7 +45,11 @@ inline ErrorDetails DetailsOf(const google::rpc::Status& status) {
     google::rpc::ErrorInfo info;
     google::rpc::RetryInfo retry;
     if (any.UnpackTo(&bad_request)) details.field = bad_request.field_violations(0).field();
-    if (any.UnpackTo(&info) && info.domain() == "prefscore") details.reason = info.reason();
+    if (any.UnpackTo(&info) && info.domain() == "prefscore") {
+      details.reason = info.reason();
+      const auto resume_index = info.metadata().find("resume_index");
+      if (resume_index != info.metadata().end()) details.resume_index = resume_index->second;
+    }
     if (any.UnpackTo(&retry)) {
       details.retry_delay_seconds = retry.retry_delay().seconds() + 1e-9 * retry.retry_delay().nanos();
     }
@@ -82,9 +88,11 @@ class RpcTestBase : public ::testing::Test {
 
   // Call before Start to change what is served.
   Limits limits_;
+  CallLogOptions call_log_;
   std::shared_ptr<testing::FakeModel> policy_ = std::make_shared<testing::FakeModel>("digest-policy", 0.25);
   std::shared_ptr<testing::FakeModel> reference_ = std::make_shared<testing::FakeModel>("digest-reference", 0.5);
   LogProbCache* cache_ = nullptr;  // outlives the server
+  std::string token_file_;         // empty: everybody may call
   // Makes the policy wait until OpenGate.
   void CloseGate() { policy_->BlockOn(&gate_); }
   void OpenGate() {
@@ -114,7 +122,19 @@ class RpcTestBase : public ::testing::Test {
       count(priority, groups, tokens);
     };
     scorer_ = std::make_unique<Scorer>(options, observer);
-    auto server = Server::Start("127.0.0.1:0", {registry_.get(), scorer_.get(), metrics_.get(), limits_});
+    if (!token_file_.empty()) {
+      auto tokens = TokenStore::Load(token_file_, metrics_->access().Observer());
+      ASSERT_TRUE(tokens.ok()) << tokens.status();
+      tokens_ = *std::move(tokens);
+    }
+    auto server = Server::Start({.address = "127.0.0.1:0", .has_reflection = true},
+                                {.registry = registry_.get(),
+                                 .scorer = scorer_.get(),
+                                 .metrics = metrics_.get(),
+                                 .logger = &logger_,
+                                 .call_log = call_log_,
+                                 .limits = limits_,
+                                 .access = {tokens_.get()}});
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     grpc::ChannelArguments arguments;
@@ -175,8 +195,11 @@ class RpcTestBase : public ::testing::Test {
 
   absl::Notification gate_;
   std::atomic<int> num_queue_changes_{0};
+  testing::LogFile log_;
+  Logger logger_{log_.options()};
   std::unique_ptr<ModelRegistry> registry_;
   std::unique_ptr<Metrics> metrics_;
+  std::unique_ptr<TokenStore> tokens_;
   std::unique_ptr<Scorer> scorer_;
   std::unique_ptr<Server> server_;
   std::shared_ptr<grpc::Channel> channel_;

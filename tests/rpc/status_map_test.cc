@@ -8,8 +8,10 @@
 #include <map>
 #include <string>
 
+#include "server/util/error_reason.h"
 #include "server/util/field_error.h"
 #include "server/util/retry_delay.h"
+#include "server/util/status_reason.h"
 
 namespace prefscore {
 namespace {
@@ -64,17 +66,24 @@ INSTANTIATE_TEST_SUITE_P(
         ExpectedRow{absl::StatusCode::kOutOfRange, grpc::OUT_OF_RANGE, "NON_FINITE_LOG_PROB", false},
         ExpectedRow{absl::StatusCode::kInternal, grpc::INTERNAL, "INTERNAL", false},
         ExpectedRow{absl::StatusCode::kUnavailable, grpc::UNAVAILABLE, "SHUTTING_DOWN", true},
+        ExpectedRow{absl::StatusCode::kUnauthenticated, grpc::UNAUTHENTICATED, "NO_VALID_TOKEN", false},
+        ExpectedRow{absl::StatusCode::kPermissionDenied, grpc::PERMISSION_DENIED, "MISSING_ROLE", false},
         // Codes that the service does not use are its own bugs.
         ExpectedRow{absl::StatusCode::kUnknown, grpc::INTERNAL, "INTERNAL", false},
         ExpectedRow{absl::StatusCode::kAlreadyExists, grpc::INTERNAL, "INTERNAL", false},
-        ExpectedRow{absl::StatusCode::kPermissionDenied, grpc::INTERNAL, "INTERNAL", false},
         ExpectedRow{absl::StatusCode::kAborted, grpc::INTERNAL, "INTERNAL", false},
         ExpectedRow{absl::StatusCode::kUnimplemented, grpc::INTERNAL, "INTERNAL", false},
-        ExpectedRow{absl::StatusCode::kDataLoss, grpc::INTERNAL, "INTERNAL", false},
-        ExpectedRow{absl::StatusCode::kUnauthenticated, grpc::INTERNAL, "INTERNAL", false}),
+        ExpectedRow{absl::StatusCode::kDataLoss, grpc::INTERNAL, "INTERNAL", false}),
     [](const auto& info) { return absl::StatusCodeToString(info.param.code); });
 
-TEST(StatusMapTest, EveryRowOfTheTableIsTestedAbove) { EXPECT_EQ(StatusTable().size(), 9); }
+TEST(StatusMapTest, EveryRowOfTheTableIsTestedAbove) { EXPECT_EQ(StatusTable().size(), 11); }
+
+TEST(StatusMapTest, AReasonOfItsOwnGoesBeforeThatOfTheCode) {
+  const absl::Status status = WithReason(absl::ResourceExhaustedError("what"), "OVER_QUOTA");
+  google::rpc::ErrorInfo info;
+  ASSERT_TRUE(Find(ToRpcStatus(status), info));
+  EXPECT_EQ(info.reason(), "OVER_QUOTA");
+}
 
 TEST(StatusMapTest, OkHasNoDetails) {
   EXPECT_TRUE(ToGrpcStatus(absl::OkStatus()).ok());
@@ -91,6 +100,16 @@ TEST(StatusMapTest, AFieldBecomesAViolationOfInvalidArgumentOnly) {
   EXPECT_EQ(bad_request.field_violations(0).description(), "pairs[3].chosen: is empty");
   EXPECT_FALSE(Find(ToRpcStatus(UnderField("pairs[3]", absl::OutOfRangeError("NaN"))), bad_request));
   EXPECT_FALSE(Find(ToRpcStatus(absl::InvalidArgumentError("no field")), bad_request));
+}
+
+TEST(StatusMapTest, AReasonOfItsOwnIsToldAndIsNoReasonToComeAgain) {
+  google::rpc::ErrorInfo info;
+  google::rpc::RetryInfo retry;
+  const absl::Status fault = WithReason(absl::ResourceExhaustedError("too long"), kOutOfMemoryReason);
+  ASSERT_TRUE(Find(ToRpcStatus(fault), info));
+  EXPECT_EQ(info.reason(), "OUT_OF_MEMORY");
+  EXPECT_FALSE(Find(ToRpcStatus(fault), retry));
+  EXPECT_TRUE(Find(ToRpcStatus(WithRetryDelay(fault, absl::Seconds(2))), retry));
 }
 
 TEST(StatusMapTest, LongMessagesAreCutBetweenCharacters) {

@@ -28,7 +28,8 @@ class CalibrationTest : public ::testing::Test {
     options.now = [this] { return absl::UnixEpoch() + absl::Nanoseconds(now_ns_.load()); };
     Scheduler scheduler(options, [&](const std::vector<JobPtr>& jobs) {
       EXPECT_EQ(jobs.size(), 1u);
-      RunGroupJobs(jobs, [](auto&) {});
+      PassRunner runner;
+      RunGroupJobs(jobs, runner, [](auto&) {});
       if (!jobs.front()->status.ok()) return std::vector<PassTime>();
       const ModelWork& work = jobs.front()->work.front();
       const double seconds = cost.seconds_per_forward + cost.MarginalSeconds(work.work);

@@ -11,6 +11,7 @@
 #include "server/models/device/device_decoder.h"
 #include "server/models/device/host_device.h"
 #include "server/scoring/scorer.h"
+#include "server/util/error_reason.h"
 #include "tests/testing/decoder_shapes.h"
 #include "tests/testing/faulty_device.h"
 
@@ -38,7 +39,9 @@ class ForwardFaultsTest : public ::testing::Test {
   std::vector<PairOutcome> Score(std::int64_t max_batch_tokens) {
     ScorerOptions options;
     options.scheduler.batch.max_tokens = max_batch_tokens;
-    Scorer scorer(options, {});
+    ScorerObserver observer;
+    observer.on_out_of_memory = [this](auto&) { ++num_out_of_memory_; };
+    Scorer scorer(options, observer);
     PairOptions pair_options;
     pair_options.policy = &model_;
     pair_options.objectives = {*Objective::Create({.name = "simpo"})};
@@ -71,6 +74,7 @@ class ForwardFaultsTest : public ::testing::Test {
 
   const std::shared_ptr<testing::FaultyDevice> device_ = std::make_shared<testing::FaultyDevice>(MakeHostDevice());
   std::atomic<int> num_faults_{0};
+  std::atomic<int> num_out_of_memory_{0};
   HostedModel model_;
 };
 
@@ -90,9 +94,23 @@ TEST_F(ForwardFaultsTest, JobsOfAFailedBatchAreTriedAlone) {
   for (TokenId id = 0; id < kNumPairs; ++id) ExpectSame(outcomes[id], expected[id]);
 }
 
+TEST_F(ForwardFaultsTest, ABatchThatMemoryDoesNotDoForIsHalvedToTheSameBits) {
+  const std::vector<PairOutcome> expected = Score(1 << 20);
+  num_faults_ = 3;
+  device_->on_mat_mul = [this] {
+    if (num_faults_ > 0 && num_faults_-- > 0) throw std::bad_alloc();
+  };
+  const std::vector<PairOutcome> outcomes = Score(1 << 20);
+  EXPECT_EQ(num_out_of_memory_, 3);
+  for (TokenId id = 0; id < kNumPairs; ++id) ExpectSame(outcomes[id], expected[id]);
+}
+
 TEST_F(ForwardFaultsTest, AFaultOfMemoryOrALostDeviceIsNoFullQueueAndNoShutdown) {
   device_->on_mat_mul = [] { throw std::bad_alloc(); };
-  for (const PairOutcome& outcome : Score(1)) EXPECT_EQ(outcome.status.code(), absl::StatusCode::kInternal);
+  for (const PairOutcome& outcome : Score(1)) {
+    EXPECT_EQ(outcome.status.code(), absl::StatusCode::kResourceExhausted);
+    EXPECT_EQ(ReasonOf(outcome.status), kOutOfMemoryReason);
+  }
   device_->is_lost = true;
   for (const PairOutcome& outcome : Score(1)) EXPECT_EQ(outcome.status.code(), absl::StatusCode::kInternal);
 }

@@ -62,7 +62,7 @@ class ScoredBitsTest : public ::testing::TestWithParam<std::tuple<DecoderShape, 
       ModelInfo info{.digest = "weights " + std::to_string(seed),
                      .vocab_size = shape.config.vocab_size,
                      .max_context_tokens = shape.config.max_context_tokens};
-      auto model = MakeDecoder(shape.config, weights->views, dtype, 2, std::move(info), weights);
+      auto model = MakeDecoder(shape.config, weights->views, dtype, 2, std::move(info));
       ASSERT_TRUE(model.ok()) << std::string(model.status().message());
       models_.push_back({.name = "model " + std::to_string(seed), .lm = *std::move(model), .tokenizer = nullptr});
     }
@@ -139,9 +139,9 @@ class ScoredBitsTest : public ::testing::TestWithParam<std::tuple<DecoderShape, 
     for (std::uint32_t i = 0; i < 1 + random() % 6; ++i) group.completions.push_back(Pick(completions_, random));
     absl::Notification done;
     scorer.ScoreCompletions({{.content = group}}, options, RandomCall(random),
-                            [&](absl::Status status, std::vector<GroupOutcome> outcomes) {
+                            [&](absl::Status status, GroupOutcomes outcomes) {
                               EXPECT_TRUE(status.ok()) << std::string(status.message());
-                              for (const GroupOutcome& outcome : outcomes) {
+                              for (const GroupOutcome& outcome : outcomes.prompts) {
                                 EXPECT_TRUE(outcome.status.ok()) << std::string(outcome.status.message());
                                 for (std::size_t i = 0; i < group.completions.size(); ++i) {
                                   const CompletionScore& score = outcome.scores[0][i];

@@ -78,9 +78,9 @@ class ScorerCacheTest : public ::testing::Test {
     std::vector<GroupOutcome> result;
     absl::Notification done;
     scorer_->ScoreCompletions(std::move(groups), std::move(options), {},
-                              [&](absl::Status status, std::vector<GroupOutcome> outcomes) {
+                              [&](absl::Status status, GroupOutcomes outcomes) {
                                 EXPECT_TRUE(status.ok()) << status;
-                                result = std::move(outcomes);
+                                result = std::move(outcomes.prompts);
                                 done.Notify();
                               });
     done.WaitForNotification();
@@ -153,7 +153,7 @@ TEST_F(ScorerCacheTest, APairThatIsCachedWhollyNeverWaits) {
   busy_options.models = {&busy};
   busy_options.cache_mode = CacheMode::kBypass;
   scorer_->ScoreCompletions({{.content = PromptGroup{{1}, {{2}}}}}, busy_options, {},
-                            [&](absl::Status, std::vector<GroupOutcome>) { busy_done.Notify(); });
+                            [&](absl::Status, GroupOutcomes) { busy_done.Notify(); });
   const auto second = Score({Pair({1}, {2}, {3})}, Options(CacheMode::kReadWrite, true));
   EXPECT_FALSE(busy_done.HasBeenNotified());
   gate.Notify();

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/scoring/scorer.h"
 
+#include <atomic>
 #include <cmath>
 #include <memory>
+#include <stdexcept>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -11,6 +14,7 @@
 #include "gtest/gtest.h"
 #include "server/util/field_error.h"
 #include "tests/testing/fake_model.h"
+#include "tests/testing/fake_tokenizer.h"
 
 namespace prefscore {
 namespace {
@@ -214,13 +218,13 @@ TEST_F(ScorerTest, AFaultyPairFailsAlone) {
 
 TEST_F(ScorerTest, AFailingForwardIsTheStatusOfItsPairs) {
   Start();
-  policy_lm_->FailWith(absl::ResourceExhaustedError("out of memory"));
+  policy_lm_->FailWith(absl::UnavailableError("device is lost"));
   const auto [status, outcomes] = Score({Pair({1}, {2}, {3}), Pair({1}, {4}, {5})}, Options());
   ASSERT_TRUE(status.ok());
   for (const PairOutcome& outcome : outcomes) {
-    EXPECT_EQ(outcome.status.code(), absl::StatusCode::kInternal) << "RESOURCE_EXHAUSTED is a full queue";
+    EXPECT_EQ(outcome.status.code(), absl::StatusCode::kInternal) << "UNAVAILABLE is a server that stops";
     EXPECT_THAT(std::string(outcome.status.message()),
-                HasSubstr("the forward pass of model 'policy' failed: out of memory"));
+                HasSubstr("the forward pass of model 'policy' failed: device is lost"));
   }
 }
 
@@ -269,9 +273,9 @@ TEST_F(ScorerTest, CompletionsShareEqualPromptsAndKeepTheirOrder) {
   CompletionOptions options;
   options.models = {&policy_, &reference_};
   scorer_->ScoreCompletions({{PromptGroup{{1, 2}, {{5}, {6, 7}, {8}}}}}, options, {},
-                            [&](absl::Status status, std::vector<GroupOutcome> found) {
+                            [&](absl::Status status, GroupOutcomes found) {
                               EXPECT_TRUE(status.ok());
-                              outcomes = std::move(found);
+                              outcomes = std::move(found.prompts);
                               done.Notify();
                             });
   done.WaitForNotification();
@@ -291,8 +295,8 @@ TEST_F(ScorerTest, AFaultNamesTheCompletionAsItWasSentWhateverWasMerged) {
   CompletionOptions options;
   options.models = {&policy_};
   scorer_->ScoreCompletions({{PromptGroup{{1, 2}, {{5}, {5}, {6}, {9, 6}}}}}, options, {},
-                            [&](absl::Status, std::vector<GroupOutcome> found) {
-                              outcomes = std::move(found);
+                            [&](absl::Status, GroupOutcomes found) {
+                              outcomes = std::move(found.prompts);
                               done.Notify();
                             });
   done.WaitForNotification();
@@ -301,6 +305,37 @@ TEST_F(ScorerTest, AFaultNamesTheCompletionAsItWasSentWhateverWasMerged) {
   ASSERT_EQ(outcomes[0].completions.size(), 4u);
   EXPECT_EQ(outcomes[0].completions[3].num_prompt_tokens, 2);
   EXPECT_EQ(outcomes[0].completions[3].num_completion_tokens, 2);
+}
+
+// The nth pass throws: its batch fails, the next one succeeds.
+TEST_F(ScorerTest, AnExceptionInAPassEndsItsBatchOnly) {
+  std::atomic<int> num_passes{0};
+  policy_lm_->CheckWith([&](auto) -> absl::Status {
+    if (++num_passes == 2) throw std::runtime_error("the device stumbles");
+    return absl::OkStatus();
+  });
+  Start();
+  for (int call = 1; call <= 3; ++call) {
+    const auto [status, outcomes] = Score({Pair({1}, {2}, {3})}, Options());
+    ASSERT_TRUE(status.ok());
+    EXPECT_EQ(outcomes[0].status.code(), call == 2 ? absl::StatusCode::kInternal : absl::StatusCode::kOk);
+  }
+}
+
+// Whatever is called between arrival and answer: content that is read on the tokenizer threads, scores on the scheduler's.
+TEST_F(ScorerTest, AnExceptionOfATokenizerThreadEndsItsPairOnly) {
+  const auto tokenizer = std::make_shared<testing::FakeTokenizer>("t");
+  tokenizer->ThrowAt("trouble");
+  policy_.tokenizer = reference_.tokenizer = tokenizer;
+  Start();
+  const auto text_pair = [](const std::string& chosen) {
+    return PairRequest{.content = TextGroup{.prompt = "p", .completions = {chosen, "r"}}, .known = {}};
+  };
+  const auto [status, outcomes] = Score({text_pair("trouble"), text_pair("c")}, Options());
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(outcomes[0].status.code(), absl::StatusCode::kInternal);
+  EXPECT_THAT(std::string(outcomes[0].status.message()), HasSubstr("reading the content failed: trouble"));
+  EXPECT_TRUE(outcomes[1].status.ok()) << outcomes[1].status;
 }
 
 }  // namespace

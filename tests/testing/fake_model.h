@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <optional>
 #include <span>
@@ -42,6 +43,10 @@ class FakeModel final : public CausalLm {
   // Forward fails.
   void FailWith(absl::Status status) { failure_ = std::move(status); }
 
+  // Forward asks first; what is not OK it returns, and what is thrown it throws. Set before the model is used.
+  using Check = std::function<absl::Status(std::span<const PromptGroup* const>)>;
+  void CheckWith(Check check) { check_ = std::move(check); }
+
   int num_forwards() const { return num_forwards_; }
 
   absl::StatusOr<std::vector<GroupTokenLogProbs>> Forward(
@@ -49,6 +54,9 @@ class FakeModel final : public CausalLm {
     ++num_forwards_;
     if (gate_ != nullptr) gate_->WaitForNotification();
     if (!failure_.ok()) return failure_;
+    if (check_ != nullptr) {
+      if (absl::Status status = check_(groups); !status.ok()) return status;
+    }
     std::vector<GroupTokenLogProbs> results;
     for (const PromptGroup* group : groups) {
       GroupTokenLogProbs& result = results.emplace_back();
@@ -70,6 +78,7 @@ class FakeModel final : public CausalLm {
   absl::Notification* gate_ = nullptr;
   std::optional<TokenId> poisoned_;
   absl::Status failure_;
+  Check check_;
   mutable std::atomic<int> num_forwards_{0};
 };
 

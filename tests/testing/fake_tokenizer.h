@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 #include <string>
 #include <utility>
 
@@ -18,7 +19,11 @@ class FakeTokenizer final : public Tokenizer {
  public:
   explicit FakeTokenizer(std::string fingerprint) : fingerprint_(std::move(fingerprint)) {}
 
+  // Text that contains this makes Encode throw. Set before the tokenizer is used.
+  void ThrowAt(std::string text) { thrown_at_ = std::move(text); }
+
   absl::StatusOr<TokenIds> Encode(const std::string& text, bool add_special_tokens) const override {
+    if (!thrown_at_.empty() && text.find(thrown_at_) != std::string::npos) throw std::runtime_error(thrown_at_);
     TokenIds ids;
     if (add_special_tokens) ids.push_back(1);
     for (const char c : text) ids.push_back(static_cast<std::uint8_t>(c));
@@ -42,6 +47,7 @@ class FakeTokenizer final : public Tokenizer {
  private:
   const std::string fingerprint_;
   const std::string eos_token_ = "$";
+  std::string thrown_at_;
 };
 
 }  // namespace prefscore::testing

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <sys/resource.h>
+
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -107,6 +110,13 @@ TEST(ChatTemplateTest, NeedsATemplate) {
             absl::StatusCode::kFailedPrecondition);
 }
 
+// Of this process so far.
+std::int64_t PeakMemoryBytes() {
+  rusage usage = {};
+  getrusage(RUSAGE_SELF, &usage);
+  return std::int64_t{usage.ru_maxrss} << 10;
+}
+
 // Each would overflow the stack, fill the memory or not end.
 TEST(ChatTemplateTest, SurvivesHostileTemplates) {
   const std::string nested_twice =
@@ -126,15 +136,39 @@ TEST(ChatTemplateTest, SurvivesHostileTemplates) {
            std::string("{% macro m(n) %}{{ m(n) }}{{ m(n) }}{% endmacro %}{{ m(0) }}"),
            std::string("{% set ns = namespace(s='aaaaaaaa') %}{% for i in range(40) %}"
                        "{% set ns.s = ns.s.replace('a', ns.s) %}{% endfor %}"),
+           std::string("{{ ['a' * 1000000] * 3000 }}"), std::string("{{ (['a' * 1000000] * 3000) | string }}"),
+           std::string("{{ ([1] * 3000) | tojson(indent='x' * 1000000) }}"),
+           std::string("{{ ([1] * 3000) | tojson(separators=('x' * 1000000, ':')) }}"),
+           std::string("{{ [[[[[[[[[1] * 200000]]]]]]]] | tojson(indent=64) | length }}{{ 'a' * 99000000 }}"),
            std::string(70000, 'x'),
        }) {
     const absl::Status status = Render(source).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << source.substr(0, 200);
+    EXPECT_LT(PeakMemoryBytes(), std::int64_t{1} << 30) << source.substr(0, 200);
   }
   for (const std::string& source :
        {"{{ " + Repeat("1+", 30000) + "1 }}", "{{ " + Repeat("-", 60000) + "1 }}",
         "{{ " + Repeat("not ", 16000) + "1 }}", nested_deep + "x"}) {
     EXPECT_TRUE(Render(source).ok()) << source.substr(0, 80) << Render(source).status();
+  }
+}
+
+// Nor does it bound lists that the engine itself turns into text. The memory is lost, so there is no second try.
+TEST(ChatTemplateTest, StopsATemplateThatTakesTooMuchMemory) {
+  constexpr char kGrow[] = R"([{"role": "user", "content": "grow"}])";
+  const std::string lists = "{% set a = ['x' * 1000000] * 3000 %}";
+  for (const std::string& expression : {"a ~ ''", "a | upper", "a | replace('y', 'z')", "a | trim", "a | pprint"}) {
+    ModelFolder folder;
+    folder.Write("chat_template.jinja", "{% if messages[0].content == 'grow' %}" + lists + "{{ (" + expression +
+                                            ") | length }}{% endif %}");
+    const auto tokenizer = Tokenizer::Load(folder.path(), {});
+    ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+    const auto render = [&] {
+      return std::string((*tokenizer)->RenderChat({.messages_json = kGrow}).status().message());
+    };
+    EXPECT_THAT(render(), HasSubstr("bytes of memory")) << expression;
+    EXPECT_THAT(render(), HasSubstr("not rendered any more")) << expression;
+    EXPECT_LT(PeakMemoryBytes(), std::int64_t{3} << 30) << expression;
   }
 }
 

@@ -57,6 +57,26 @@ TEST(TokenizerTest, RefusesTextThatIsTooLongOrNotUtf8) {
   }
 }
 
+// A pattern that tries all ways to cut a text into "a" and "aa" before it gives up: exponential in the length of a run.
+TEST(TokenizerTest, GivesUpAPatternThatBacktracksWithoutEnd) {
+  ModelFolder folder;
+  folder.Write("tokenizer.json",
+               Replace(kTokenizerJson, R"("pre_tokenizer": null)",
+                       R"("pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(a|aa)+c"}, "behavior": "Isolated",
+                                            "invert": false})"));
+  const auto tokenizer = MustLoad(folder);
+  EXPECT_TRUE(tokenizer->Encode("aaac", false).ok());
+  std::string many_runs;  // each is short enough for itself, the search for the "c" passes through all of them
+  for (int i = 0; i < 100; ++i) many_runs += std::string(28, 'a') + "b";
+  for (const std::string& text : {std::string(60, 'a') + "bc", many_runs + "c"}) {
+    const absl::Status status = tokenizer->Encode(text, false).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("a pattern of tokenizer.json"));
+    EXPECT_THAT(std::string(status.message()), HasSubstr("10000000 steps"));
+  }
+  EXPECT_TRUE(tokenizer->Encode("ab", false).ok()) << "goes on";
+}
+
 TEST(TokenizerTest, NamesTheFileThatIsMissingOrMalformed) {
   ModelFolder folder;
   folder.Remove("tokenizer.json");

@@ -33,8 +33,8 @@ from .types import (
     PairLogProbs,
     Priority,
     PromptCompletions,
-    PromptResult,
     ScoredPairs,
+    ScoredPrompts,
     ScoringOptions,
     ServerInfo,
     TruncationPolicy,
@@ -129,16 +129,17 @@ class AsyncClient(ClientCore):
         max_length: int = 0,
         return_token_logps: bool = False,
         return_greedy_match: bool = False,
+        return_timings: bool = False,
         cache_mode: CacheMode = "read_write",
         cache_policy: bool = False,
         priority: Priority = "default",
         timeout_s: float | None = None,
-    ) -> list[PromptResult]:
+    ) -> ScoredPrompts:
         """See `Client.score_completions`."""
         return await self._ask(
             unary.score_completions(
                 prompts, models, profile, truncation_policy, max_length, return_token_logps, return_greedy_match,
-                cache_mode, cache_policy, priority,
+                return_timings, cache_mode, cache_policy, priority,
             ),
             timeout_s,
         )  # fmt: skip
@@ -149,6 +150,7 @@ class AsyncClient(ClientCore):
         pairs: Iterable[PairLogProbs],
         objectives: Sequence[Objective | WeightedSum | str] = (),
         *,
+        return_timings: bool = False,
         timeout_s: float | None = None,
     ) -> ScoredPairs: ...
     @overload
@@ -164,11 +166,13 @@ class AsyncClient(ClientCore):
         pairs: Iterable[PairLogProbs] | LogProbColumns,
         objectives: Sequence[Objective | WeightedSum | str] = (),
         *,
+        return_timings: bool = False,
         timeout_s: float | None = None,
     ) -> ScoredPairs | EvaluatedColumns:
         """See `Client.evaluate_objectives`."""
         if not isinstance(pairs, LogProbColumns):
-            return await self._ask(unary.evaluate_objectives(pairs, objectives), timeout_s)
+            return await self._ask(unary.evaluate_objectives(pairs, objectives, return_timings), timeout_s)
+        unary.check_no_timings(return_timings)
         self._enter_loop()
         timeout_s = self._timeout_s if timeout_s is None else timeout_s
         is_cancelled = threading.Event()

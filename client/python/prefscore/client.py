@@ -33,8 +33,8 @@ from .types import (
     PairLogProbs,
     Priority,
     PromptCompletions,
-    PromptResult,
     ScoredPairs,
+    ScoredPrompts,
     ScoringOptions,
     ServerInfo,
     TruncationPolicy,
@@ -126,23 +126,25 @@ class Client(ClientCore):
         max_length: int = 0,
         return_token_logps: bool = False,
         return_greedy_match: bool = False,
+        return_timings: bool = False,
         cache_mode: CacheMode = "read_write",
         cache_policy: bool = False,
         priority: Priority = "default",
         timeout_s: float | None = None,
-    ) -> list[PromptResult]:
+    ) -> ScoredPrompts:
         """Log-probs of each prompt's completions: one result per prompt, in the same order.
 
         prompts: at most `Limits.max_pairs_per_request`.
         models: names of the models to score under. Default: the server's policy and reference.
         return_greedy_match: whether results tell if greedy decoding would give the completion.
+        return_timings: whether the results' `timings` tell where the time went.
         cache_policy: whether all models use the cache; without it only the server's reference does.
         The other arguments are those of `ScoringOptions`.
         """
         return self._ask(
             unary.score_completions(
                 prompts, models, profile, truncation_policy, max_length, return_token_logps, return_greedy_match,
-                cache_mode, cache_policy, priority,
+                return_timings, cache_mode, cache_policy, priority,
             ),
             timeout_s,
         )  # fmt: skip
@@ -153,6 +155,7 @@ class Client(ClientCore):
         pairs: Iterable[PairLogProbs],
         objectives: Sequence[Objective | WeightedSum | str] = (),
         *,
+        return_timings: bool = False,
         timeout_s: float | None = None,
     ) -> ScoredPairs: ...
     @overload
@@ -168,6 +171,7 @@ class Client(ClientCore):
         pairs: Iterable[PairLogProbs] | LogProbColumns,
         objectives: Sequence[Objective | WeightedSum | str] = (),
         *,
+        return_timings: bool = False,
         timeout_s: float | None = None,
     ) -> ScoredPairs | EvaluatedColumns:
         """Objectives of pairs whose log-probs are known. Runs no model.
@@ -175,9 +179,11 @@ class Client(ClientCore):
         pairs: at most `Limits.max_pairs_per_request` of them; or any number as `LogProbColumns`, which is much faster:
             then the results are columns, too. Objectives that depend on all pairs of a call (aot, beta_dpo, ...) are
             refused where one call cannot carry all pairs.
+        return_timings: whether the results' `timings` tell how long it took. Not for columns, which may be many calls.
         """
         if not isinstance(pairs, LogProbColumns):
-            return self._ask(unary.evaluate_objectives(pairs, objectives), timeout_s)
+            return self._ask(unary.evaluate_objectives(pairs, objectives, return_timings), timeout_s)
+        unary.check_no_timings(return_timings)
         return self._evaluate_columns(pairs, objectives, timeout_s, threading.Event())
 
     def _evaluate_columns(

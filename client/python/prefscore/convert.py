@@ -201,6 +201,7 @@ def options_to_proto(options: types.ScoringOptions) -> pb.ScoringOptions:
         cache_mode=cache_mode_to_proto(options.cache_mode),
         cache_policy=bool(options.cache_policy),
         priority=priority_to_proto(options.priority),
+        return_timings=bool(options.return_timings),
     )
 
 
@@ -237,6 +238,16 @@ def objective_from_proto(result: pb.ObjectiveResult) -> types.ObjectiveResult:
         result.d_loss_d_policy_rejected_logp,
         result.d_loss_d_beta,
         result.d_loss_d_gamma,
+    )
+
+
+def timings_from_proto(timings: pb.Timings) -> types.Timings:
+    return types.Timings(
+        timings.total_us,
+        timings.queue_us,
+        timings.tokenize_us,
+        timings.cache_lookup_us,
+        {forward.model: forward.forward_us for forward in timings.forwards},
     )
 
 
@@ -297,15 +308,16 @@ def result_from_proto(result: pb.PairResult, index: int | None = None) -> types.
         )
         if has("cached")
         else None,
+        timings=timings_from_proto(result.timings) if has("timings") else None,
     )
 
 
-def prompt_results_from_proto(response: pb.ScoreCompletionsResponse) -> list[types.PromptResult]:
+def scored_prompts_from_proto(response: pb.ScoreCompletionsResponse) -> types.ScoredPrompts:
     models = tuple(
         types.ModelIdentity(model.name, model.digest, model.tokenizer_fingerprint, model.numerics_mode)
         for model in response.models
     )
-    return [
+    results = [
         types.PromptResult(
             id=result.id,
             index=result.index,
@@ -315,6 +327,8 @@ def prompt_results_from_proto(response: pb.ScoreCompletionsResponse) -> list[typ
         )
         for result in response.results
     ]
+    timings = timings_from_proto(response.timings) if response.HasField("timings") else None
+    return types.ScoredPrompts(results, timings)
 
 
 def _completion(result: pb.CompletionResult) -> types.CompletionResult:

@@ -6,6 +6,7 @@ A pair that is at fault fails alone: its result carries a `PairError` and nothin
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -103,6 +104,10 @@ class Unavailable(PrefscoreError, ConnectionError):
     code = "UNAVAILABLE"
 
 
+class NotTrusted(Unavailable):
+    """The server's certificate has expired, is another's, or comes from an authority that is not trusted here."""
+
+
 class Cancelled(PrefscoreError):
     """The call was cancelled, here or by a server that stops."""
 
@@ -187,6 +192,12 @@ def from_status(status: status_pb2.Status, server: str = "") -> PrefscoreError:
     )
 
 
+# gRPC gives all that fails before a call the same code; only its words tell these apart.
+_NOT_TRUSTED = re.compile(
+    r"CERTIFICATE_VERIFY_FAILED|certificate signature failure|Hostname Verification Check failed|is not in peer certificate"
+)
+
+
 class FailedCall(Protocol):
     """What grpc's errors and calls have, and grpc.aio's."""
 
@@ -199,6 +210,8 @@ def from_rpc_error(error: FailedCall, server: str) -> PrefscoreError:
     """The exception of a failed gRPC call to `server`."""
     code = error.code()
     message = error.details() or code.name
+    if code is grpc.StatusCode.UNAVAILABLE and _NOT_TRUSTED.search(message):
+        return NotTrusted(f"the server's certificate is not trusted here: {message}", server=server)
     status = status_pb2.Status()
     for key, value in error.trailing_metadata() or ():
         if key == "grpc-status-details-bin":

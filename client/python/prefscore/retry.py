@@ -3,7 +3,8 @@
 
 UNAVAILABLE, and CANCELLED by a server that stops, after an exponential backoff with jitter; any error that brings a
 RetryInfo (RESOURCE_EXHAUSTED: the queue is full) no sooner than it says. Everything else fails at once,
-RESOURCE_EXHAUSTED without a RetryInfo too: a message over the size limit does not shrink by waiting.
+RESOURCE_EXHAUSTED without a RetryInfo too: a message over the size limit does not shrink by waiting. So does UNAVAILABLE
+by a certificate that is not trusted.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from .errors import Cancelled, InvalidArgument, PrefscoreError, Unavailable
+from .errors import Cancelled, InvalidArgument, NotTrusted, PrefscoreError, Unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,8 @@ class Clock:
 
 
 def is_retryable(error: PrefscoreError) -> bool:
+    if isinstance(error, NotTrusted):
+        return False
     return isinstance(error, Unavailable | Cancelled) or error.retry_delay_s is not None
 
 

@@ -8,7 +8,7 @@ of the proto's enums in lower case without prefix: "keep_start", "read_write", "
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeAlias, overload
 
@@ -226,6 +226,7 @@ class ScoringOptions:
         end) or "keep_prompt_end" (cut the prompt's start, alike for both sides).
     max_length: prompt + completion, tokens. 0: the smaller context of the two models, which is also the maximum.
     return_token_logps, return_token_ids: whether results carry them.
+    return_timings: whether `ScoredPairs`, or each result of a stream, tells where the time went.
     cache_mode: "read_write", "bypass" (compute all, cache nothing), "refresh" or "read_only".
     cache_policy: whether the policy's log-probs use the cache, too.
     priority: "default" (interactive for unary calls, bulk for streams), "interactive" or "bulk".
@@ -244,6 +245,22 @@ class ScoringOptions:
     cache_mode: CacheMode = "read_write"
     cache_policy: bool = False
     priority: Priority = "default"
+    return_timings: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Where the time of a call on the server went, or of one pair of a stream; microseconds. Definitions in the proto.
+
+    forward_us: by model, the forward passes that computed anything for the call; other calls share them, and are told
+        the same time.
+    """
+
+    total_us: int
+    queue_us: int
+    tokenize_us: int
+    cache_lookup_us: int
+    forward_us: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +315,7 @@ class PairResult:
     Numbers of the reference are None also where no objective needs one: then none is run.
     token_logps, token_ids: where the options ask for them.
     policy_digest, reference_digest, tokenizer_fingerprint, numerics_mode: where the numbers come from.
+    timings: of a stream, where the options ask for them.
     """
 
     id: str
@@ -325,6 +343,7 @@ class PairResult:
     score_gap: float | None
     labels: Mapping[str, str]
     cached: CachedLogProbs | None
+    timings: Timings | None = None
 
 
 class ScoredPairs(Sequence[PairResult]):
@@ -332,13 +351,20 @@ class ScoredPairs(Sequence[PairResult]):
 
     batch_states: what each batch objective (aot, beta_dpo, ...) found out about the pairs, one mapping per requested
         objective; empty where there is no batch objective.
+    timings: of the call, where it asks for them.
     """
 
-    __slots__ = ("_results", "batch_states")
+    __slots__ = ("_results", "batch_states", "timings")
 
-    def __init__(self, results: Sequence[PairResult], batch_states: Sequence[Mapping[str, float]] = ()) -> None:
+    def __init__(
+        self,
+        results: Sequence[PairResult],
+        batch_states: Sequence[Mapping[str, float]] = (),
+        timings: Timings | None = None,
+    ) -> None:
         self._results = tuple(results)
         self.batch_states = tuple(batch_states)
+        self.timings = timings
 
     @overload
     def __getitem__(self, index: int) -> PairResult: ...
@@ -403,6 +429,17 @@ class PromptResult:
     error: PairError | None
     completions: tuple[CompletionResult, ...]
     models: tuple[ModelIdentity, ...]
+
+
+class ScoredPrompts(list[PromptResult]):
+    """Results in the order of the prompts.
+
+    timings: of the call, where it asks for them.
+    """
+
+    def __init__(self, results: Iterable[PromptResult] = (), timings: Timings | None = None) -> None:
+        super().__init__(results)
+        self.timings = timings
 
 
 @dataclass(frozen=True, slots=True)

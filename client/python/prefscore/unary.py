@@ -18,8 +18,8 @@ from .types import (
     PairLogProbs,
     Priority,
     PromptCompletions,
-    PromptResult,
     ScoredPairs,
+    ScoredPrompts,
     ScoringOptions,
     ServerInfo,
     TruncationPolicy,
@@ -43,6 +43,7 @@ def _scored_pairs(response: scoring_pb2.ScorePairsResponse | scoring_pb2.Evaluat
     return ScoredPairs(
         [convert.result_from_proto(result) for result in response.results],
         [dict(state.values) for state in response.batch_states],
+        convert.timings_from_proto(response.timings) if response.HasField("timings") else None,
     )
 
 
@@ -65,10 +66,11 @@ def score_completions(
     max_length: int,
     return_token_logps: bool,
     return_greedy_match: bool,
+    return_timings: bool,
     cache_mode: CacheMode,
     cache_policy: bool,
     priority: Priority,
-) -> Call[scoring_pb2.ScoreCompletionsRequest, scoring_pb2.ScoreCompletionsResponse, list[PromptResult]]:
+) -> Call[scoring_pb2.ScoreCompletionsRequest, scoring_pb2.ScoreCompletionsResponse, ScoredPrompts]:
     check_iterable(prompts, "prompts", "prompts")
     if isinstance(models, str):
         raise wrong("models", f"must be a list of names, not a str; write [{models!r}]")
@@ -80,22 +82,29 @@ def score_completions(
         max_length=convert.length_to_proto(max_length),
         return_token_logps=bool(return_token_logps),
         return_greedy_match=bool(return_greedy_match),
+        return_timings=bool(return_timings),
         cache_mode=convert.cache_mode_to_proto(cache_mode),
         cache_policy=bool(cache_policy),
         priority=convert.priority_to_proto(priority),
     )
-    return Call(calls.SCORE_COMPLETIONS, request, convert.prompt_results_from_proto)
+    return Call(calls.SCORE_COMPLETIONS, request, convert.scored_prompts_from_proto)
 
 
 def evaluate_objectives(
-    pairs: Iterable[PairLogProbs], objectives: Sequence[Objective | WeightedSum | str]
+    pairs: Iterable[PairLogProbs], objectives: Sequence[Objective | WeightedSum | str], return_timings: bool
 ) -> Call[scoring_pb2.EvaluateObjectivesRequest, scoring_pb2.EvaluateObjectivesResponse, ScoredPairs]:
     check_iterable(pairs, "pairs", "pairs, or LogProbColumns")
     request = scoring_pb2.EvaluateObjectivesRequest(
         pairs=[convert.logps_to_proto(pair, f"pairs[{idx}]") for idx, pair in enumerate(pairs)],
         objectives=convert.objectives_to_proto(objectives),
+        return_timings=bool(return_timings),
     )
     return Call(calls.EVALUATE_OBJECTIVES, request, _scored_pairs)
+
+
+def check_no_timings(return_timings: bool) -> None:
+    if return_timings:
+        raise wrong("return_timings", "is for pairs; LogProbColumns may take many calls")
 
 
 def objectives() -> Call[scoring_pb2.ListObjectivesRequest, scoring_pb2.ListObjectivesResponse, list[ObjectiveInfo]]:

@@ -47,7 +47,8 @@ def cyclonedx(components: list[Component]) -> str:
         licence = factory.make_from_string(component.licence)
         entries.append(CycloneDxComponent(
             name=component.name, version=component.version, type=ComponentType.LIBRARY, licenses=[licence],
-            purl=PackageURL.from_string(purl), bom_ref=purl, description="; ".join([*names, component.note]).strip("; ")))
+            purl=PackageURL.from_string(purl), bom_ref=purl,
+            description="; ".join([*names, component.note]).strip("; ")))
     bom.components.update(entries)
     bom.register_dependency(root, entries)
     return make_outputter(bom, OutputFormat.JSON, SchemaVersion.V1_6).output_as_string(indent=2)

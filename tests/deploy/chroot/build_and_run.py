@@ -53,6 +53,7 @@ class Build:
                       (bind.partition(":") for bind in arguments.bind)]
         self.environment = dict(variable.split("=", 1) for variable in arguments.env)
         self.ccache = arguments.ccache
+        self.reuse = arguments.reuse
         self.mirror = [arguments.mirror] if arguments.mirror else []
         self.toolchain = pathlib.Path(subprocess.run(["rustc", "--print", "sysroot"], check=True, text=True,
                                                      stdout=subprocess.PIPE).stdout.strip())
@@ -73,8 +74,9 @@ class Build:
         if stage.name in self.built:
             return root
         base = self.stage(self.stages[stage.base]) if stage.base in self.stages else self.base(stage.base)
-        shutil.rmtree(root.folder, ignore_errors=True)
-        subprocess.run(["cp", "-a", "--reflink=auto", base.folder, root.folder], check=True)
+        if not (self.reuse and root.folder.is_dir()):
+            shutil.rmtree(root.folder, ignore_errors=True)
+            subprocess.run(["cp", "-a", "--reflink=auto", base.folder, root.folder], check=True)
         self.shells.setdefault(stage.name, self.shells.get(stage.base, ["/bin/sh", "-c"]))
         self.variables.setdefault(stage.name, dict(self.variables.get(stage.base, {"PATH": DEFAULT_PATH})))
         self.workdirs.setdefault(stage.name, self.workdirs.get(stage.base, "/"))
@@ -115,6 +117,7 @@ class Build:
         source, target = step.values
         to = root.inside(os.path.join(self.workdirs[name], target))
         if "from" in step.flags:
+            shutil.rmtree(to, ignore_errors=True)
             shutil.copytree(self.work / step.flags["from"][0] / source.lstrip("/"), to, symlinks=True)
             return
         prefix = "" if source == "." else source + "/"
@@ -180,6 +183,8 @@ def main() -> int:
     parser.add_argument("--target", default="cpu", choices=("cpu", "gpu"))
     parser.add_argument("--mirror", help="where debootstrap finds Debian, if not at its own default")
     parser.add_argument("--ccache", type=pathlib.Path, help="a compiler cache for the RUNs that mount one")
+    parser.add_argument("--reuse", action="store_true", help="carry the steps out on top of what an earlier run left: "
+                        "minutes in place of the better part of an hour, and it proves less")
     parser.add_argument("--bind", action="append", default=["/etc/resolv.conf"], metavar="HERE[:THERE]",
                         help="a file or folder that RUNs see: settings of package clients, say. Repeatable")
     parser.add_argument("--env", action="append", default=[], metavar="NAME=VALUE",

@@ -93,7 +93,7 @@ TEST_P(DeviceDecoderTest, Bfloat16IsNearDoubleLoops) {
   const Errors errors = ErrorsOf(*Make("bfloat16"));
   EXPECT_LT(errors.largest, 0.5);
   EXPECT_GT(errors.largest, 0.0);
-  const auto cpu = MakeDecoder(config_, weights_->views, "bfloat16", 2, {}, weights_);
+  const auto cpu = MakeDecoder(config_, weights_->views, "bfloat16", 2, {});
   if (cpu.ok()) {
     EXPECT_LT(errors.root_mean_square, 2 * ErrorsOf(**cpu).root_mean_square);
   }

@@ -4,9 +4,9 @@ import inspect
 import json
 import pathlib
 import re
-import sys
 
 import pytest
+from certificates import Authority
 
 import prefscore
 
@@ -22,9 +22,6 @@ def test_every_example_has_its_use_as_title():
 
 
 def test_examples(demo_server, tmp_path, monkeypatch, capsys):
-    sys.path.insert(0, str(PACKAGE.parents[1] / "tests/python/client"))
-    from certificates import Authority
-
     monkeypatch.chdir(tmp_path)
     pathlib.Path("root.pem").write_bytes(Authority().certificate)
     pathlib.Path("deploy").symlink_to(REPO / "deploy")

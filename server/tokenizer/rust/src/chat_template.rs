@@ -3,13 +3,14 @@
 //! controls, no escaping, its own tojson, raise_exception, strftime_now and generation blocks.
 
 use std::ffi::{c_char, c_void};
-use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::sync::{mpsc, Arc, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use minijinja::{escape_formatter, AutoEscape, Environment, Error, ErrorKind, State, Value};
 use minijinja::syntax::SyntaxConfig;
 
+use crate::bounded_thread::{self, Limits, Stopped};
 use crate::python_format::{python_text, template_value};
 use crate::{python_json, Failure, INTERNAL, INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNIMPLEMENTED};
 
@@ -24,6 +25,11 @@ const STACK_BYTES: usize = 512 << 20;
 /// Fuel does not bound comparing or joining lists that hold each other twice. What takes longer is given up: its thread
 /// goes on until it is done or the process ends. Real templates take milliseconds.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// Nor does fuel bound the memory of a list that the engine itself turns into text (`~`, `upper` and their like) where
+/// it holds the same long text many times. Real templates need some MiB, and a few times what they are given. A fuzzer,
+/// which goes on after each, has less to lose.
+const BASE_MEMORY_BYTES: usize = if cfg!(fuzzing) { 4 << 20 } else { 256 << 20 };
+const MEMORY_PER_INPUT_BYTE: usize = 64;
 const MAX_MESSAGE_CHARS: usize = 400;
 const MAX_FORMAT_DIGITS: usize = 4;
 
@@ -62,6 +68,8 @@ impl TimeFormatter {
 
 pub struct ChatTemplate {
     environment: Environment<'static>,
+    /// Memory that it took is lost (bounded_thread), so it is not tried again.
+    took_too_much_memory: AtomicBool,
 }
 
 impl ChatTemplate {
@@ -71,15 +79,21 @@ impl ChatTemplate {
             return Err(Failure::invalid(format!("{length} bytes are more than the limit of {MAX_SOURCE_BYTES}")));
         }
         let source = as_jinja_reads_it(source);
-        on_large_stack(move || {
+        let num_bytes = source.len();
+        let outcome = on_large_stack(num_bytes, move || {
             let mut environment = environment()?;
             environment.add_template_owned(NAME, source).map_err(failure)?;
-            Ok(ChatTemplate { environment })
-        })
+            Ok(ChatTemplate { environment, took_too_much_memory: AtomicBool::new(false) })
+        });
+        outcome.map_err(|stopped| stopped_failure(stopped, num_bytes))?
     }
 
     /// variables: a JSON object.
     pub fn render(&self, variables: &str, time: Option<TimeFormatter>) -> Result<String, Failure> {
+        if self.took_too_much_memory.load(Ordering::Relaxed) {
+            let message = "line unknown: not rendered any more, since it took more memory than its limit before";
+            return Err(Failure::new(RESOURCE_EXHAUSTED, message));
+        }
         let context: serde_json::Value =
             serde_json::from_str(variables).map_err(|error| Failure::invalid(format!("template variables: {error}")))?;
         let mut environment = self.environment.clone();
@@ -87,17 +101,22 @@ impl ChatTemplate {
         let shared: SharedFormatter = Arc::new(Mutex::new(time));
         let in_template = shared.clone();
         environment.add_function("strftime_now", move |format: &str| match in_template.lock() {
-            Ok(time) if time.is_some() => time.as_ref().map_or(Ok(String::new()), |time| time.format(format)),
+            Ok(time) if time.is_some() => bounded_thread::no_limit(|| {
+                time.as_ref().map_or(Ok(String::new()), |time| time.format(format))
+            }),
             _ => Err(Error::new(ErrorKind::UnknownFunction, "strftime_now: there is no clock")),
         });
-        let outcome = on_large_stack(move || {
+        let outcome = on_large_stack(variables.len(), move || {
             let template = environment.get_template(NAME).map_err(failure)?;
             template.render(template_value(context)).map_err(failure)
         });
         if let Ok(mut time) = shared.lock() {
             time.take();
         }
-        outcome
+        outcome.map_err(|stopped| {
+            self.took_too_much_memory.fetch_or(matches!(stopped, Stopped::OverMemory), Ordering::Relaxed);
+            stopped_failure(stopped, variables.len())
+        })?
     }
 }
 
@@ -191,22 +210,24 @@ fn failure(error: Error) -> Failure {
     Failure::new(code, message)
 }
 
+fn memory_limit(num_input_bytes: usize) -> usize {
+    BASE_MEMORY_BYTES + MEMORY_PER_INPUT_BYTE * num_input_bytes
+}
+
 fn on_large_stack<T: Send + 'static>(
+    num_input_bytes: usize,
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
-) -> Result<T, Failure> {
-    let (sender, receiver) = mpsc::channel();
-    let run = move || {
-        let outcome = catch_unwind(AssertUnwindSafe(work));
-        let _ = sender.send(outcome);
+) -> Result<Result<T, Failure>, Stopped> {
+    let memory_bytes = memory_limit(num_input_bytes);
+    bounded_thread::run(&Limits { stack_bytes: STACK_BYTES, memory_bytes, deadline: DEADLINE }, work)
+}
+
+fn stopped_failure(stopped: Stopped, num_input_bytes: usize) -> Failure {
+    let what = match stopped {
+        Stopped::Panic(text) => return Failure::new(INTERNAL, text),
+        Stopped::OverMemory => format!("takes more than {} bytes of memory", memory_limit(num_input_bytes)),
+        Stopped::OverTime => format!("not done after {} s", DEADLINE.as_secs()),
+        Stopped::NoThread(error) => format!("no thread to render in: {error}"),
     };
-    let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(run);
-    thread.map_err(|error| Failure::new(RESOURCE_EXHAUSTED, format!("template thread: {error}")))?;
-    match receiver.recv_timeout(DEADLINE) {
-        Ok(Ok(outcome)) => outcome,
-        Ok(Err(panic)) => Err(Failure::new(INTERNAL, crate::abi::panic_text(panic.as_ref()))),
-        Err(_) => {
-            let message = format!("line unknown: not done after {} s", DEADLINE.as_secs());
-            Err(Failure::new(RESOURCE_EXHAUSTED, message))
-        }
-    }
+    Failure::new(RESOURCE_EXHAUSTED, format!("line unknown: {what}"))
 }

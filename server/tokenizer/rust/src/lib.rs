@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Hugging Face tokenizers and chat templates behind the C ABI that ../tokenizer_abi.h declares.
 //!
-//! Reading order: abi (entry points), tokenizer (ids), chat_template (rendering), then what rendering needs to print as
-//! Python does: python_json, python_format.
+//! Reading order: abi (entry points), tokenizer (ids), chat_template (rendering), bounded_thread (its limits), then
+//! what rendering needs to print as Python does: python_json, python_format.
 
 mod abi;
+mod bounded_thread;
 mod chat_template;
 mod python_format;
 mod python_json;

@@ -8,6 +8,12 @@ use minijinja::value::{DynObject, Enumerator, Object, ObjectRepr, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value};
 
 pub const MAX_DEPTH: usize = 256;
+const BYTES_PER_FUEL: usize = 64;
+
+/// Pays for text before it is written: what one instruction writes may hold the same long text many times.
+pub fn charge(state: &State, num_bytes: usize) -> Result<(), Error> {
+    state.consume_fuel((num_bytes / BYTES_PER_FUEL) as u64)
+}
 
 /// repr(float): the shortest digits that read back, an exponent below 1e-4 and from 1e16 on.
 pub fn float_repr(value: f64) -> String {
@@ -78,7 +84,7 @@ fn leaf_repr(value: &Value) -> String {
 pub fn python_text(state: &State, value: &Value) -> Result<Option<String>, Error> {
     match value.kind() {
         ValueKind::Number if !value.is_integer() => Ok(Some(leaf_repr(value))),
-        ValueKind::Seq | ValueKind::Map => {
+        ValueKind::Seq | ValueKind::Iterable | ValueKind::Map => {
             let mut out = String::new();
             write_repr(state, value, &mut out, 0)?;
             Ok(Some(out))
@@ -96,8 +102,10 @@ fn write_repr(state: &State, value: &Value, out: &mut String, depth: usize) -> R
         ValueKind::Map => ("{", "}"),
         ValueKind::Seq if value.is_tuple() && value.len() == Some(1) => ("(", ",)"),
         ValueKind::Seq if value.is_tuple() => ("(", ")"),
-        ValueKind::Seq => ("[", "]"),
+        // A list times a number, which the engine repeats as it goes.
+        ValueKind::Seq | ValueKind::Iterable => ("[", "]"),
         _ => {
+            charge(state, value.as_str().map_or(0, str::len))?;
             out.push_str(&leaf_repr(value));
             return Ok(());
         }

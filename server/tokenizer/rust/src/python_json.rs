@@ -6,9 +6,7 @@ use std::fmt::Write;
 use minijinja::value::{Kwargs, Rest, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value};
 
-use crate::python_format::{as_float, float_repr, MAX_DEPTH};
-
-const BYTES_PER_FUEL: usize = 64;
+use crate::python_format::{as_float, charge, float_repr, MAX_DEPTH};
 
 struct Style {
     ensure_ascii: bool,
@@ -79,7 +77,7 @@ fn write_value(state: &State, style: &Style, out: &mut String, value: &Value, de
         ValueKind::Seq | ValueKind::Iterable => {
             let items: Vec<Value> = value.try_iter()?.collect();
             let write_item = |out: &mut String, item: &Value| write_value(state, style, out, item, depth + 1);
-            write_container(style, out, ('[', ']'), depth, &items, write_item)?;
+            write_container(state, style, out, ('[', ']'), depth, &items, write_item)?;
         }
         ValueKind::Map => {
             let mut keys: Vec<Value> = value.try_iter()?.collect();
@@ -88,10 +86,11 @@ fn write_value(state: &State, style: &Style, out: &mut String, value: &Value, de
             }
             let write_entry = |out: &mut String, key: &Value| {
                 write_string(state, style, out, &key_text(key)?)?;
+                charge(state, style.key_separator.len())?;
                 out.push_str(&style.key_separator);
                 write_value(state, style, out, &value.get_item(key)?, depth + 1)
             };
-            write_container(style, out, ('{', '}'), depth, &keys, write_entry)?;
+            write_container(state, style, out, ('{', '}'), depth, &keys, write_entry)?;
         }
         ValueKind::Plain if as_float(value).is_some() => out.push_str(&number_text(value)?),
         kind => return Err(not_serializable(format!("a value of type {kind} is not JSON serializable"))),
@@ -100,6 +99,7 @@ fn write_value(state: &State, style: &Style, out: &mut String, value: &Value, de
 }
 
 fn write_container(
+    state: &State,
     style: &Style,
     out: &mut String,
     brackets: (char, char),
@@ -107,22 +107,25 @@ fn write_container(
     items: &[Value],
     mut write_item: impl FnMut(&mut String, &Value) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let new_line = |out: &mut String, depth: usize| {
+    let new_line = |out: &mut String, depth: usize| -> Result<(), Error> {
         if let Some(indent) = &style.indent {
+            charge(state, indent.len() * depth)?;
             out.push('\n');
             (0..depth).for_each(|_| out.push_str(indent));
         }
+        Ok(())
     };
     out.push(brackets.0);
     for (index, item) in items.iter().enumerate() {
         if index > 0 {
+            charge(state, style.item_separator.len())?;
             out.push_str(&style.item_separator);
         }
-        new_line(out, depth + 1);
+        new_line(out, depth + 1)?;
         write_item(out, item)?;
     }
     if !items.is_empty() {
-        new_line(out, depth);
+        new_line(out, depth)?;
     }
     out.push(brackets.1);
     Ok(())
@@ -152,7 +155,7 @@ fn key_text(key: &Value) -> Result<String, Error> {
 }
 
 fn write_string(state: &State, style: &Style, out: &mut String, text: &str) -> Result<(), Error> {
-    state.consume_fuel((text.len() / BYTES_PER_FUEL) as u64)?;
+    charge(state, text.len())?;
     out.push('"');
     for letter in text.chars() {
         match letter {

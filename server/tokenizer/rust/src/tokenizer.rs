@@ -1,11 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A tokenizer.json with the changes that transformers makes when it loads one.
 
+use std::ffi::{c_int, c_ulong};
+use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
+use std::sync::Once;
+
 use serde::Deserialize;
 use serde_json::{json, Map, Value};
 use tokenizers::AddedToken;
 
 use crate::{Failure, INTERNAL};
+
+/// Steps back of a pattern in tokenizer.json on its way to one match. A text of the longest kind needs one for each
+/// byte; a pattern that tries all ways to cut a text needs more than there is time for. Oniguruma of itself bounds the
+/// steps from one place of the text, not those from all places.
+const MAX_PATTERN_STEPS: c_ulong = 10_000_000;
+
+extern "C" {
+    // Of Oniguruma, which tokenizers links: for the whole process.
+    fn onig_set_retry_limit_in_search(limit: c_ulong) -> c_int;
+}
+
+fn bound_patterns() {
+    static BOUNDED: Once = Once::new();
+    // SAFETY: sets a number that searches read when they start.
+    BOUNDED.call_once(|| unsafe {
+        onig_set_retry_limit_in_search(MAX_PATTERN_STEPS);
+    });
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -45,6 +67,7 @@ pub struct Tokenizer {
 
 impl Tokenizer {
     pub fn load(json: &str, changes: &str) -> Result<Tokenizer, Failure> {
+        bound_patterns();
         let changes: Changes =
             serde_json::from_str(changes).map_err(|error| Failure::invalid(format!("changes: {error}")))?;
         let parsed = match changes.rebuild {
@@ -72,7 +95,16 @@ impl Tokenizer {
     }
 
     pub fn encode(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>, Failure> {
-        let encoding = self.inner.encode_fast(text, add_special_tokens);
+        // Its binding of Oniguruma panics where a search fails.
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.inner.encode_fast(text, add_special_tokens)));
+        let encoding = outcome.or_else(|panic| {
+            let reason = crate::abi::panic_text(panic.as_ref());
+            if !reason.starts_with("Onig: ") {
+                resume_unwind(panic);
+            }
+            let limit = format!("the limit is {MAX_PATTERN_STEPS} steps back to a match");
+            Err(Failure::invalid(format!("a pattern of tokenizer.json fails on this text ({reason}; {limit})")))
+        })?;
         Ok(encoding.map_err(|error| Failure::invalid(error.to_string()))?.get_ids().to_vec())
     }
 

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// A gRPC server on one port, with the limits of the transport that hold for all of ours.
+#pragma once
+
+#include <grpcpp/server.h>
+#include <grpcpp/impl/service_type.h>
+
+#include <initializer_list>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "server/config/limits.h"
+#include "server/rpc/acceptor.h"
+#include "server/rpc/credentials.h"
+
+namespace prefscore {
+
+struct ListenerOptions {
+  std::string address;                                // HOST:PORT; port 0 takes a free one
+  std::shared_ptr<CertificateFiles> files = nullptr;  // null: plain text
+  bool has_reflection = false;                        // whether clients may ask what services there are
+};
+
+// A server with its port and what must live as long.
+struct Listener {
+  int port() const { return acceptor->port(); }
+  // No further connections or calls; what is under way goes on until `deadline`, and is then cancelled.
+  void Stop(absl::Time deadline);
+
+  std::shared_ptr<grpc::ServerCredentials> credentials;
+  std::unique_ptr<Acceptor> acceptor;
+  std::unique_ptr<grpc::Server> server;  // null once it is stopped
+};
+
+// Starts to serve `services` and health. UNAVAILABLE where the address cannot be bound.
+absl::StatusOr<Listener> Listen(const ListenerOptions& options, const Limits& limits,
+                                std::initializer_list<grpc::Service*> services);
+
+}  // namespace prefscore

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line as a client of protected servers."""
+import concurrent.futures
+import subprocess
+
+import grpc
+import pytest
+from certificates import Authority
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(name, content):
+        path = tmp_path / name
+        path.write_bytes(content)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def health(build_dir):
+    """health(address, *flags): the finished `prefscore health`."""
+
+    def health(address, *flags):
+        return subprocess.run([build_dir / "prefscore", "health", "--server", address, *map(str, flags)],
+                              capture_output=True, text=True, timeout=120)
+
+    return health
+
+
+def test_tls(tls_server, authority, write, health):
+    served = health(tls_server.address, "--tls-ca", write("ca.crt", authority.certificate))
+    assert (served.returncode, served.stdout) == (0, "SERVING\n"), served.stderr
+    for flags in ((), ("--tls",), ("--tls-ca", write("other.crt", Authority("another").certificate))):
+        refused = health(tls_server.address, *flags)
+        assert refused.returncode == 1 and "UNAVAILABLE" in refused.stderr, flags
+
+
+def test_mutual_tls(mutual_tls_server, authority, client_authority, write, health):
+    ca = ("--tls-ca", write("ca.crt", authority.certificate))
+    key, certificate = client_authority.issue(host="trainer")
+    certificate, key = write("client.crt", certificate), write("client.key", key)
+    served = health(mutual_tls_server.address, *ca, "--tls-certificate", certificate, "--tls-key", key)
+    assert (served.returncode, served.stdout) == (0, "SERVING\n"), served.stderr
+    assert health(mutual_tls_server.address, *ca).returncode == 1
+    alone = health(mutual_tls_server.address, *ca, "--tls-certificate", certificate)
+    assert alone.returncode == 2 and "--tls-key" in alone.stderr
+
+
+def test_files_at_fault_are_named(write, health):
+    missing = health("127.0.0.1:1", "--tls-ca", "/no/such/file")
+    assert missing.returncode == 2 and "/no/such/file" in missing.stderr
+    empty = write("empty", b"")
+    for flag in ("--tls-ca", "--token-file"):
+        refused = health("127.0.0.1:1", flag, empty)
+        assert refused.returncode == 1
+        assert f"{flag} '{empty}': cannot be read, or is empty" in refused.stderr
+
+
+class Listener(grpc.GenericRpcHandler):
+    """A server that knows no method, and what each call brought."""
+
+    def __init__(self):
+        self.headers = []
+
+    def service(self, details):
+        self.headers.append(dict(details.invocation_metadata))
+
+
+@pytest.mark.parametrize("has_tls", [False, True], ids=["plain text to loopback", "TLS"])
+def test_a_token_is_sent(has_tls, authority, write, health):
+    listener = Listener()
+    server = grpc.server(concurrent.futures.ThreadPoolExecutor(1), handlers=[listener])
+    if has_tls:
+        port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([authority.issue()]))
+    else:
+        port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        flags = ("--tls-ca", write("ca.crt", authority.certificate)) if has_tls else ()
+        done = health(f"127.0.0.1:{port}", "--token-file", write("token", b"prefscore_secret\n"), *flags)
+        assert "UNIMPLEMENTED" in done.stderr
+        assert [headers["authorization"] for headers in listener.headers] == ["Bearer prefscore_secret"]
+        assert "secret" not in done.stderr
+    finally:
+        server.stop(None)
+
+
+def test_a_token_is_not_sent_in_plain_text_to_another_machine(write, health):
+    token = write("token", b"prefscore_secret")
+    refused = health("192.0.2.1:50051", "--token-file", token)
+    assert refused.returncode == 1
+    assert "a token is not sent in plain text to 192.0.2.1:50051" in refused.stderr
+    two_words = health("127.0.0.1:1", "--token-file", write("words", b"two words"))
+    assert two_words.returncode == 1 and "visible ASCII" in two_words.stderr

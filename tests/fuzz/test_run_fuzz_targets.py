@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What scripts/fuzz makes of libFuzzer's output: a crash, a hang and a target that runs nothing must not pass."""
+
+import pathlib
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "scripts" / "lib"))
+
+import run_fuzz_targets  # noqa: E402
+
+CLEAN = """#2\tINITED cov: 90 ft: 91 corp: 3/120b exec/s: 0 rss: 40Mb
+#26564\tDONE   cov: 412 ft: 900 corp: 55/9Kb lim: 4096 exec/s: 1264 rss: 295Mb
+Done 26564 runs in 21 second(s)
+stat::number_of_executed_units: 26564
+stat::average_exec_per_sec:     1264
+"""
+CRASH = """==1==ERROR: AddressSanitizer: heap-buffer-overflow
+artifact_prefix='build/crashes/rows/'; Test unit written to build/crashes/rows/crash-da39
+stat::number_of_executed_units: 7
+stat::average_exec_per_sec:     7
+"""
+
+
+def test_a_clean_run_has_its_figures():
+    outcome = run_fuzz_targets.outcome_of("rows", 0, CLEAN)
+    assert (outcome.executions, outcome.executions_per_s, outcome.edges, outcome.corpus) == (26564, 1264, 412, 55)
+    assert outcome.crash == ""
+
+
+@pytest.mark.parametrize(("exit_code", "log", "crash"), [
+    (77, CRASH, "build/crashes/rows/crash-da39"),
+    (70, CLEAN, "exit code 70"),
+    (0, "", "nothing was run"),
+    (0, CLEAN.replace("412", "0"), "nothing was run"),
+])
+def test_what_is_no_clean_run_is_said(exit_code, log, crash):
+    outcome = run_fuzz_targets.outcome_of("rows", exit_code, log)
+    assert outcome.crash == crash
+    assert crash in run_fuzz_targets.table([outcome])
+
+
+def test_every_target_has_seeds_and_is_described():
+    readme = (ROOT / "tests/fuzz/README.md").read_text()
+    cmake = (ROOT / "tests/fuzz/CMakeLists.txt").read_text()
+    targets = [path.name.removesuffix("_fuzz.cc") for path in (ROOT / "tests/fuzz").glob("*_fuzz.cc")]
+    assert targets
+    for target in targets:
+        assert any((ROOT / run_fuzz_targets.SEEDS / target).iterdir()), target
+        assert f"| `{target}` |" in readme, target
+        assert f"prefscore_fuzz({target} " in cmake, target
+
+
+def test_the_corpus_stays_small():
+    files = [path for path in (ROOT / run_fuzz_targets.SEEDS).rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 200_000
