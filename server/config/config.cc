@@ -54,7 +54,7 @@ absl::StatusOr<CommandLine> ParseCommandLine(int argc, const char* const* argv) 
   CLI::App app(kDescription, "prefscore-server");
   app.footer(kFooter);
   app.set_version_flag("--version", std::string("prefscore-server ") + kVersion);
-  app.config_formatter(std::make_shared<TomlFile>());
+  app.config_formatter(std::make_shared<TomlFile>(app));
   app.set_config("--config", "", "Read flags from a TOML file; flags given on the command line win");
   app.allow_config_extras(CLI::config_extras_mode::error);
   app.add_flag("--check-config", result.check_only,

@@ -68,6 +68,10 @@ std::vector<CLI::ConfigItem> TomlFile::from_config(std::istream& input) const {
   for (const auto& [key, node] : table) {
     CLI::ConfigItem item;
     item.name = std::string(key.str());
+    const CLI::Option* option = app_.get_option_no_throw("--" + item.name);
+    if (option == nullptr || !option->get_configurable()) {
+      Fail(key.source(), absl::StrCat("'", item.name, "' is no option that a file can set; --help lists them"));
+    }
     if (const auto* array = node.as_array()) {
       for (const toml::node& element : *array) item.inputs.push_back(ToArgument(item.name, element));
     } else {

@@ -25,7 +25,7 @@ class FakeClock(Clock):
         self.time_s += delay_s
 
     def wait(self, condition, delay_s):
-        condition.wait(0.001)
+        condition.wait(0.03)  # what is restarted meanwhile needs some real time on a busy machine
         self.sleep(delay_s)
 
     async def async_sleep(self, delay_s):

@@ -10,14 +10,15 @@ constexpr char kDescription[] =
     "Shows live what a server does: rates, latency, queue, models, margins, cache.\n\n"
     "Examples:\n"
     "  prefscore top --metrics localhost:9464\n"
-    "  prefscore top --metrics https://scorer:9464/metrics --token-file metrics.token --once\n\n"
+    "  prefscore top --metrics https://scorer:9464 --tls-ca ca.pem --token-file metrics.token --once\n\n"
     "Numbers are of the last interval; q leaves. \"errors\" are calls that ended with another code than OK; \"busy\" is\n"
     "the share of the time that a model's forward passes took; p50 and p99 of the queue are of the wait in it; model\n"
     "margins are in nats.";
 
-// HOST:PORT is short for the page that a server serves by default.
+// HOST:PORT is short for the page that a server serves by default, and so is a URL that ends there.
 std::string UrlOf(const std::string& metrics) {
-  return metrics.find("://") == std::string::npos ? "http://" + metrics + "/metrics" : metrics;
+  const std::string url = metrics.find("://") == std::string::npos ? "http://" + metrics : metrics;
+  return url.find('/', url.find("://") + 3) == std::string::npos ? url + "/metrics" : url;
 }
 
 }  // namespace
@@ -35,7 +36,7 @@ CLI::App* AddTop(CLI::App& app, TopOptions& options) {
       ->default_str("1");
   top->add_flag("--once", options.once, "Print one interval as text, for scripts, and end");
   top->add_option("--token-file", options.token_file, "File with the token of a server that asks for one");
-  top->add_option("--ca-file", options.ca_file,
+  top->add_option("--tls-ca", options.ca_file,
                   "PEM file with the certificate that a server's https is to be trusted by");
   return top;
 }
