@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "client/cli/top/http_get.h"
 
-#include <curl/curl.h>
+#include <httplib.h>
 
-#include <memory>
+#include <algorithm>
 
 #include "absl/strings/str_cat.h"
 
@@ -12,39 +12,32 @@ namespace {
 
 constexpr std::size_t kMaxBytes = 16 << 20;  // a server's metrics are some 50 KiB
 
-std::size_t Append(char* bytes, std::size_t, std::size_t count, void* page) {
-  std::string& text = *static_cast<std::string*>(page);
-  if (text.size() + count > kMaxBytes) return 0;  // ends the transfer
-  text.append(bytes, count);
-  return count;
-}
-
 }  // namespace
 
 absl::StatusOr<std::string> HttpGet(const std::string& url, const HttpOptions& options) {
-  const std::unique_ptr<CURL, void (*)(CURL*)> curl(curl_easy_init(), curl_easy_cleanup);
-  if (curl == nullptr) return absl::UnavailableError("cannot start libcurl");
+  const std::size_t scheme_end = url.find("://");
+  const std::string scheme = url.substr(0, scheme_end);
+  if (scheme_end == std::string::npos || (scheme != "http" && scheme != "https")) {
+    return absl::UnavailableError(absl::StrCat(url, ": is no http or https address"));
+  }
+  const std::size_t path_start = std::min(url.find('/', scheme_end + 3), url.size());
+  httplib::Client client(url.substr(0, path_start));
+  if (!client.is_valid()) return absl::UnavailableError(absl::StrCat(url, ": is no http or https address"));
+  if (!options.ca_file.empty()) client.set_ca_cert_path(options.ca_file.c_str());
+  if (!options.bearer_token.empty()) client.set_bearer_token_auth(options.bearer_token.c_str());
+  const auto timeout = absl::ToChronoMicroseconds(options.timeout);
+  client.set_connection_timeout(timeout);
+  client.set_read_timeout(timeout);
+  client.set_write_timeout(timeout);
   std::string page;
-  char error[CURL_ERROR_SIZE] = "";
-  curl_easy_setopt(curl.get(), CURLOPT_URL, url.c_str());
-  curl_easy_setopt(curl.get(), CURLOPT_PROTOCOLS_STR, "http,https");
-  curl_easy_setopt(curl.get(), CURLOPT_TIMEOUT_MS, static_cast<long>(absl::ToInt64Milliseconds(options.timeout)));
-  curl_easy_setopt(curl.get(), CURLOPT_NOSIGNAL, 1L);
-  curl_easy_setopt(curl.get(), CURLOPT_ERRORBUFFER, error);
-  curl_easy_setopt(curl.get(), CURLOPT_WRITEFUNCTION, Append);
-  curl_easy_setopt(curl.get(), CURLOPT_WRITEDATA, &page);
-  if (!options.ca_file.empty()) curl_easy_setopt(curl.get(), CURLOPT_CAINFO, options.ca_file.c_str());
-  if (!options.bearer_token.empty()) {
-    curl_easy_setopt(curl.get(), CURLOPT_HTTPAUTH, CURLAUTH_BEARER);
-    curl_easy_setopt(curl.get(), CURLOPT_XOAUTH2_BEARER, options.bearer_token.c_str());
-  }
-  const CURLcode code = curl_easy_perform(curl.get());
-  if (code != CURLE_OK) {
-    return absl::UnavailableError(absl::StrCat(url, ": ", error[0] != '\0' ? error : curl_easy_strerror(code)));
-  }
-  long http_code = 0;
-  curl_easy_getinfo(curl.get(), CURLINFO_RESPONSE_CODE, &http_code);
-  if (http_code != 200) return absl::UnavailableError(absl::StrCat(url, ": answered HTTP ", http_code));
+  const httplib::Result result =
+      client.Get(path_start == url.size() ? "/" : url.substr(path_start), [&page](const char* data, std::size_t size) {
+        if (page.size() + size > kMaxBytes) return false;  // ends the transfer
+        page.append(data, size);
+        return true;
+      });
+  if (!result) return absl::UnavailableError(absl::StrCat(url, ": no answer: ", httplib::to_string(result.error())));
+  if (result->status != 200) return absl::UnavailableError(absl::StrCat(url, ": answered HTTP ", result->status));
   return page;
 }
 

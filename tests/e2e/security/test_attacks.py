@@ -17,6 +17,8 @@ MODELS = ["policy", "reference"]
 MIB = 1 << 20
 NUM_IDLE = 10_000
 NUM_RESETS = 20_000
+QUOTA = (256 + 16 * 64) * MIB  # of all connections: --max-queued-bytes, and 16 of --max-message-bytes
+NUM_NEVER_READ = 200_000  # pairs; what the sockets' buffers hold of their results is some ten thousand
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +46,8 @@ def resident_bytes(server):
     return psutil.Process(server.process.pid).memory_info().rss
 
 
-def test_metadata_over_the_limit_is_refused_and_the_connection_goes_on(server, api):
+def test_metadata_over_the_limit_is_refused_and_the_server_goes_on(server, api):
+    """gRPC refuses the call or, now and then, ends the connection that it came by."""
     with contextlib.closing(open_channel(server.address)) as channel:
         call = api.Models(channel).ListModels
         fits, too_large = (("x-padding", "a" * 12_000),), (("x-padding", "a" * 20_000),)
@@ -52,8 +55,8 @@ def test_metadata_over_the_limit_is_refused_and_the_connection_goes_on(server, a
         for metadata in (too_large, tuple((f"x-{i}", "a" * 100) for i in range(500))):
             with pytest.raises(grpc.RpcError) as caught:
                 call(api.models.ListModelsRequest(), timeout=60, metadata=metadata)
-            assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert len(call(api.models.ListModelsRequest(), timeout=60, metadata=fits).models) == 2
+            assert caught.value.code() in (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE)
+        assert len(call(api.models.ListModelsRequest(), timeout=60, metadata=fits, wait_for_ready=True).models) == 2
 
 
 @pytest.mark.parametrize("garbage", [
@@ -141,7 +144,7 @@ def test_resets_in_bulk(server, ask):
                 drain.join(60)
     grown = resident_bytes(server) - before
     print(f"{num_sent} resets, {grown / MIB:.1f} MiB more memory")
-    assert grown < 256 * MIB
+    assert grown < QUOTA
 
 
 def read_all(plain):
@@ -159,7 +162,7 @@ def test_clients_that_never_read(server, ask, api, demo_pairs):
     def pairs(client):
         yield api.scoring.StreamScorePairsRequest(options=api.scoring.ScoringOptions(return_token_logps=True))
         pair = api.text_pair(demo_pairs[0])
-        for i in range(20_000):
+        for i in range(NUM_NEVER_READ):
             if done.is_set():
                 return
             num_taken[client] = i
@@ -181,7 +184,7 @@ def test_clients_that_never_read(server, ask, api, demo_pairs):
             return len(seen) > 300 and seen[-1] == seen[-300] > 0
 
         wait_until("the server takes no more", stand_still, timeout_s=120)
-        assert max(num_taken) < 20_000 - 1, "all was taken: nothing was held back"
+        assert max(num_taken) < NUM_NEVER_READ - 1, "all was taken: nothing was held back"
         assert ask(server.address) == MODELS
         grown = resident_bytes(server) - before
         print(f"{sum(num_taken)} pairs taken of clients that read nothing, {grown / MIB:.1f} MiB more memory")
