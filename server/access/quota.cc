@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "server/util/error_reason.h"
 #include "server/util/retry_delay.h"
-#include "server/util/status_reason.h"
 
 namespace prefscore {
 namespace {

@@ -8,8 +8,8 @@
 #include "server/config/config.h"
 #include "server/rpc/model_to_proto.h"
 #include "server/rpc/unary_call.h"
+#include "server/util/error_reason.h"
 #include "server/util/field_error.h"
-#include "server/util/status_reason.h"
 
 namespace prefscore {
 namespace {

@@ -26,7 +26,7 @@ const std::vector<StatusRow>& StatusTable();
 // becomes "resume_index" in the ErrorInfo's metadata. REQUIRES: `status` is not OK.
 absl::Status WithResumeIndex(absl::Status status, std::int64_t index);
 
-// Details: ErrorInfo always (with the reason that `status` carries, status_reason.h, or the row's), BadRequest where
+// Details: ErrorInfo always (with the reason that `status` carries, error_reason.h, or the row's), BadRequest where
 // `status` is an INVALID_ARGUMENT that carries a field (field_error.h),
 // RetryInfo where the table says so, with the delay that `status` carries (retry_delay.h), or 1 s. Long messages are
 // cut: trailers are limited to 8 KiB.

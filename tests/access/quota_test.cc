@@ -6,8 +6,8 @@
 
 #include <vector>
 
+#include "server/util/error_reason.h"
 #include "server/util/retry_delay.h"
-#include "server/util/status_reason.h"
 
 namespace prefscore {
 namespace {

@@ -11,7 +11,6 @@
 #include "server/util/error_reason.h"
 #include "server/util/field_error.h"
 #include "server/util/retry_delay.h"
-#include "server/util/status_reason.h"
 
 namespace prefscore {
 namespace {
