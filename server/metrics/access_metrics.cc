@@ -3,21 +3,9 @@
 
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "server/metrics/families.h"
 
 namespace prefscore {
-namespace {
-
-prometheus::Family<prometheus::Counter>& CounterFamily(prometheus::Registry& registry, const char* name,
-                                                       const char* help) {
-  return prometheus::BuildCounter().Name(name).Help(help).Register(registry);
-}
-
-prometheus::Family<prometheus::Gauge>& GaugeFamily(prometheus::Registry& registry, const char* name,
-                                                   const char* help) {
-  return prometheus::BuildGauge().Name(name).Help(help).Register(registry);
-}
-
-}  // namespace
 
 AccessMetrics::AccessMetrics(prometheus::Registry& registry)
     : requests_(CounterFamily(registry, "prefscore_token_requests_total",

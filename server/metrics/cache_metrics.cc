@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/metrics/cache_metrics.h"
 
+#include "server/metrics/families.h"
+
 namespace prefscore {
 namespace {
 
 constexpr const char* kErrorNames[] = {"open", "read", "checksum", "write"};                // as CacheError
 constexpr const char* kStateNames[] = {"serving", "not_writing", "unavailable", "off"};  // as CacheState, and off
 constexpr std::size_t kOff = 3;
-
-prometheus::Family<prometheus::Counter>& CounterFamily(prometheus::Registry& registry, const char* name,
-                                                       const char* help) {
-  return prometheus::BuildCounter().Name(name).Help(help).Register(registry);
-}
 
 }  // namespace
 

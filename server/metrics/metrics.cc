@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "server/config/config.h"
+#include "server/metrics/families.h"
 
 namespace prefscore {
 namespace {
@@ -39,16 +40,6 @@ std::size_t RankingIndex(double margin) { return margin > 0 ? 0 : margin == 0 ? 
 // policy right, tie, wrong; in each, reference right, tie, wrong
 std::size_t LearningCellIndex(double policy_margin, double reference_margin) {
   return 3 * RankingIndex(policy_margin) + RankingIndex(reference_margin);
-}
-
-prometheus::Family<prometheus::Counter>& CounterFamily(prometheus::Registry& registry, const char* name,
-                                                       const char* help) {
-  return prometheus::BuildCounter().Name(name).Help(help).Register(registry);
-}
-
-prometheus::Family<prometheus::Gauge>& GaugeFamily(prometheus::Registry& registry, const char* name,
-                                                   const char* help) {
-  return prometheus::BuildGauge().Name(name).Help(help).Register(registry);
 }
 
 prometheus::Family<prometheus::Histogram>& HistogramFamily(prometheus::Registry& registry, const char* name,
