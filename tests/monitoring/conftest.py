@@ -50,6 +50,8 @@ class Access:
             "over_quota": file.add("over_quota", "score", tokens_per_second=1, burst_tokens=1),
         }
         self.scrape_token = file.add("prometheus", "metrics")
+        self.scrape_job = {"job_name": "prefscore", "scheme": "https", "tls_config": {"ca_file": self.authority.name},
+                           "authorization": {"credentials": self.scrape_token}}
         self.flags = ["--tls-certificate", certificate, "--tls-key", key, "--token-file", file.path]
 
     def channel(self, server, token=None):
@@ -68,7 +70,7 @@ def monitored(start_server, demo_flags, demo_pairs, tmp_path_factory):
     with start_server(*demo_flags, *access.flags, "--cache-dir", folder / "cache") as server:
         assert server.address, server.log
         wait_until("the cost of a pass is known", lambda: "model 'reference' takes" in server.log)
-        prometheus = Prometheus(folder, server.metrics_url.split("/")[2], access.authority, access.scrape_token)
+        prometheus = Prometheus(folder, server.metrics_url.split("/")[2], jobs=[access.scrape_job])
         try:
             prometheus.wait_until_ready()
             yield under_load(server, access, prometheus, demo_pairs)

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// A server from its configuration to the end of its drain: the one place that knows all its parts.
+#pragma once
+
+#include "absl/status/statusor.h"
+#include "server/config/config.h"
+#include "server/logging/logger.h"
+#include "server/rpc/lifecycle.h"
+#include "server/util/termination_signals.h"
+
+namespace prefscore {
+
+// Loads, serves until the first signal, drains. An error: it could not start.
+absl::StatusOr<DrainReport> RunServer(const ServerConfig& config, TerminationSignals& signals, Logger& logger);
+
+}  // namespace prefscore
