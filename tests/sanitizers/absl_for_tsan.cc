@@ -25,31 +25,22 @@ using absl::Condition;
 using absl::Duration;
 using absl::Mutex;
 using absl::Notification;
-using absl::Time;
 
 void RealLock(Mutex*) REAL("5Mutex4LockEv");
 void RealUnlock(Mutex*) REAL("5Mutex6UnlockEv");
 void RealAwait(Mutex*, const Condition&) REAL("5Mutex5AwaitERKNS0_9ConditionE");
 bool RealAwaitWithTimeout(Mutex*, const Condition&, Duration)
     REAL("5Mutex16AwaitWithTimeoutERKNS0_9ConditionENS0_8DurationE");
-bool RealAwaitWithDeadline(Mutex*, const Condition&, Time)
-    REAL("5Mutex17AwaitWithDeadlineERKNS0_9ConditionENS0_4TimeE");
 void RealNotify(Notification*) REAL("12Notification6NotifyEv");
 void RealWaitForNotification(const Notification*) REAL_CONST("12Notification19WaitForNotificationEv");
-bool RealWaitForNotificationWithTimeout(const Notification*, Duration)
-    REAL_CONST("12Notification30WaitForNotificationWithTimeoutENS0_8DurationE");
 
 void Lock(Mutex* mutex) WRAPPED("5Mutex4LockEv");
 void Unlock(Mutex* mutex) WRAPPED("5Mutex6UnlockEv");
 void Await(Mutex* mutex, const Condition& condition) WRAPPED("5Mutex5AwaitERKNS0_9ConditionE");
 bool AwaitWithTimeout(Mutex* mutex, const Condition& condition, Duration timeout)
     WRAPPED("5Mutex16AwaitWithTimeoutERKNS0_9ConditionENS0_8DurationE");
-bool AwaitWithDeadline(Mutex* mutex, const Condition& condition, Time deadline)
-    WRAPPED("5Mutex17AwaitWithDeadlineERKNS0_9ConditionENS0_4TimeE");
 void Notify(Notification* notification) WRAPPED("12Notification6NotifyEv");
 void WaitForNotification(const Notification* notification) WRAPPED_CONST("12Notification19WaitForNotificationEv");
-bool WaitForNotificationWithTimeout(const Notification* notification, Duration timeout)
-    WRAPPED_CONST("12Notification30WaitForNotificationWithTimeoutENS0_8DurationE");
 
 static void BeforeLock(Mutex* mutex) { __tsan_mutex_pre_lock(mutex, __tsan_mutex_linker_init); }
 static void AfterLock(Mutex* mutex) { __tsan_mutex_post_lock(mutex, __tsan_mutex_linker_init, 0); }
@@ -74,30 +65,21 @@ void Unlock(Mutex* mutex) {
   AfterUnlock(mutex);
 }
 
-// The lock is given up while `await` waits, and held again when it returns.
-template <typename Await>
-static auto WithoutLock(Mutex* mutex, Await await) {
+void Await(Mutex* mutex, const Condition& condition) {
   BeforeUnlock(mutex);
   AfterUnlock(mutex);
   BeforeLock(mutex);
-  const auto result = await();
+  RealAwait(mutex, condition);
   AfterLock(mutex);
-  return result;
-}
-
-void Await(Mutex* mutex, const Condition& condition) {
-  WithoutLock(mutex, [&] {
-    RealAwait(mutex, condition);
-    return true;
-  });
 }
 
 bool AwaitWithTimeout(Mutex* mutex, const Condition& condition, Duration timeout) {
-  return WithoutLock(mutex, [&] { return RealAwaitWithTimeout(mutex, condition, timeout); });
-}
-
-bool AwaitWithDeadline(Mutex* mutex, const Condition& condition, Time deadline) {
-  return WithoutLock(mutex, [&] { return RealAwaitWithDeadline(mutex, condition, deadline); });
+  BeforeUnlock(mutex);
+  AfterUnlock(mutex);
+  BeforeLock(mutex);
+  const bool is_true = RealAwaitWithTimeout(mutex, condition, timeout);
+  AfterLock(mutex);
+  return is_true;
 }
 
 void Notify(Notification* notification) {
@@ -108,12 +90,6 @@ void Notify(Notification* notification) {
 void WaitForNotification(const Notification* notification) {
   RealWaitForNotification(notification);
   __tsan_acquire(FlagOf(notification));
-}
-
-bool WaitForNotificationWithTimeout(const Notification* notification, Duration timeout) {
-  const bool is_notified = RealWaitForNotificationWithTimeout(notification, timeout);
-  if (is_notified) __tsan_acquire(FlagOf(notification));
-  return is_notified;
 }
 
 }  // namespace prefscore::tsan
