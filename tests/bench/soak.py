@@ -117,7 +117,7 @@ def soak(args):
     if tally.num_lost:
         problems.append(f"{tally.num_lost} calls have no answer")
     # NaN, of a run that is too short for a line, is no growth.
-    grows = slope - half_width > soak_report.MAX_MB_PER_HOUR
+    grows = bool(slope - half_width > soak_report.MAX_MB_PER_HOUR)
     return {
         "seconds": seconds, "capacity_pairs_per_second": capacity, "max_lag_s": tally.max_lag_s,
         "calls_of_client": {" ".join(key): count for key, count in sorted(tally.calls.items())},
@@ -160,9 +160,9 @@ def main():
     args = parser.parse_args()
     os.sched_setaffinity(0, LOAD_CORES)
     result = soak(args)
+    print_report(result)
     if args.json:
         args.json.write_text(json.dumps(result))
-    print_report(result)
     sys.exit(1 if result["problems"] or result["memory_grows"] else 0)
 
 

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Calls that the tests of faults make, and what errors and health tell."""
 import random
+import threading
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from real_server import wait_until
 
 from prefscore.v1 import scoring_pb2, scoring_pb2_grpc
 
@@ -38,6 +40,22 @@ def health_of(server, service):
     with server.channel() as channel:
         request = health_pb2.HealthCheckRequest(service=service)
         return health_pb2_grpc.HealthStub(channel).Check(request, timeout=60).status
+
+
+def watch_health(channel):
+    """The statuses that a watcher is told, as they come, until its call ends."""
+    told = []
+
+    def watch():
+        try:
+            for response in health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest()):
+                told.append(response.status)
+        except grpc.RpcError as error:
+            told.append(error.code())
+
+    threading.Thread(target=watch, daemon=True).start()
+    wait_until("the watcher is told something", lambda: told)
+    return told
 
 
 def reason_of(error: grpc.RpcError):

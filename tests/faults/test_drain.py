@@ -5,17 +5,16 @@ import os
 import re
 import signal
 import subprocess
-import threading
 
 import grpc
 import pytest
 from clients_under_load import Callers, error_info, open_channel, pair_of
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from real_server import Server, wait_until
+from scoring_calls import NOT_SERVING, SERVING, watch_health
 
 from prefscore.v1 import scoring_pb2, scoring_pb2_grpc
 
-SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 DONE, CUT_OFF = 0, 3
 
 
@@ -23,22 +22,6 @@ def totals(log):
     """What the server says at its end: calls by method and code, and the pairs that it scored."""
     [line] = re.findall(r"\bstopped; since the start (.*); pairs scored (\d+), failed \d+$", log, re.MULTILINE)
     return {(method, code): int(count) for method, code, count in re.findall(r"(\w+) (\w+) (\d+)", line[0])}, int(line[1])
-
-
-def watch_health(channel):
-    """The statuses that a watcher is told, as they come, until its call ends."""
-    told = []
-
-    def watch():
-        try:
-            for response in health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest()):
-                told.append(response.status)
-        except grpc.RpcError as error:
-            told.append(error.code())
-
-    threading.Thread(target=watch, daemon=True).start()
-    wait_until("the watcher is told something", lambda: told)
-    return told
 
 
 @pytest.mark.parametrize("stop_signal", [signal.SIGTERM, signal.SIGINT])

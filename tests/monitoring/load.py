@@ -28,9 +28,13 @@ class Load:
     """`calls` counts the answers by (method, code), `num_pairs` the pairs that were scored.
 
     What a client gives up at its deadline may never have reached the server: those counts are upper bounds.
+    `channels` are by the token that they send: `trainer`, `over_quota`, None.
     """
 
-    def __init__(self, channel, rows):
+    def __init__(self, channels, rows):
+        self.without_token = models_pb2_grpc.ModelServiceStub(channels[None])
+        self.over_quota = scoring_pb2_grpc.ScoringServiceStub(channels["over_quota"])
+        channel = channels["trainer"]
         self.scoring = scoring_pb2_grpc.ScoringServiceStub(channel)
         self.models = models_pb2_grpc.ModelServiceStub(channel)
         self.diagnostics = diagnostics_pb2_grpc.DiagnosticsServiceStub(channel)
@@ -53,9 +57,23 @@ class Load:
         self.calls[method, code] += 1
         return answer
 
+    def refused_for_its_token(self):
+        self.call("ListModels", lambda: self.without_token.ListModels(models_pb2.ListModelsRequest(), timeout=60),
+                  expected="UNAUTHENTICATED")
+        # The first call overdraws the quota by some thousand tokens, which takes an hour to pay back.
+        request = scoring_pb2.ScorePairsRequest(
+            pairs=[ids_pair(range(1, 200), [index] * 30, [7] * 30) for index in range(16)])
+        if self.num_rounds == 0:
+            self.call("ScorePairs", lambda: self.over_quota.ScorePairs(request, timeout=60))
+            self.num_pairs += len(request.pairs)
+        else:
+            self.call("ScorePairs", lambda: self.over_quota.ScorePairs(request, timeout=60),
+                      expected="RESOURCE_EXHAUSTED")
+
     def round(self):
         """A few of each. Every other round asks for what the cache knows from the one before."""
         start = 8 * (self.num_rounds // 2) % len(self.pairs)
+        self.refused_for_its_token()
         self.num_rounds += 1
         some = self.pairs[start:start + 8]
         request = scoring_pb2.ScorePairsRequest(pairs=some)

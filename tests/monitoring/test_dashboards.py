@@ -3,10 +3,12 @@
 import itertools
 import os
 import pathlib
+import re
 
 import pytest
 import yaml
 from dashboards import GRAFANA, ask, read_dashboards
+from metrics_document import REPO, family_of, read_metrics
 from page import write_page
 
 DASHBOARDS = read_dashboards()
@@ -14,6 +16,12 @@ PANELS = [pytest.param(panel, id=f"{name}: {panel['title']}")
           for name, board in DASHBOARDS.items() for panel in board["panels"]]
 # Panels that show nothing here.
 EMPTY = {"Memory of the GPU": "the server of the tests computes on the CPU"}
+# Metrics that are on no panel and in no rule.
+NOT_SHOWN = {
+    "prefscore_queued_pairs": "the tokens that wait measure the work, however long the pairs",
+    "process_threads": "they come and go with calls; what leaks them shows in memory",
+    "process_virtual_memory_bytes": "says nothing about memory in use, which is shown",
+}
 
 
 @pytest.fixture(scope="module")
@@ -22,9 +30,9 @@ def source():
     return {"type": source["type"], "uid": source["uid"]}
 
 
-def test_there_are_three_and_they_are_told_apart():
+def test_there_are_four_and_they_are_told_apart():
     assert sorted(board["uid"] for board in DASHBOARDS.values()) == [
-        "prefscore-cache", "prefscore-models", "prefscore-service"]
+        "prefscore-access", "prefscore-cache", "prefscore-models", "prefscore-service"]
     assert all(board["title"] and board["description"] for board in DASHBOARDS.values())
 
 
@@ -48,6 +56,15 @@ def test_variables_select_servers_and_models(name, source):
     for variable in variables:
         assert f"${variable['name']}" in text, "a variable that nothing uses"
         assert variable["datasource"] == source and variable["label"]
+
+
+def test_every_metric_is_on_a_panel_or_in_a_rule_or_left_out_for_a_reason():
+    queries = [target["expr"] for board in DASHBOARDS.values() for panel in board["panels"] for target in panel["targets"]]
+    queries += [variable["query"]["query"] for board in DASHBOARDS.values() for variable in board["templating"]["list"]]
+    for path in (REPO / "deploy/prometheus/rules").glob("*.yml"):
+        queries += [rule["expr"] for group in yaml.safe_load(path.read_text())["groups"] for rule in group["rules"]]
+    shown = {family_of(name) for query in queries for name in re.findall(r"\b(?:prefscore|process)_[a-z_]+", query)}
+    assert sorted(set(read_metrics()) - shown) == sorted(NOT_SHOWN)
 
 
 @pytest.mark.parametrize("panel", PANELS)

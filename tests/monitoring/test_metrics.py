@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """deploy/METRICS.md against what a real Prometheus finds on a real server; its numbers against the load's own count."""
 import subprocess
-import urllib.request
 
 import pytest
 from metrics_document import family_of, read_label_values, read_metrics
@@ -10,11 +9,6 @@ from metrics_document import family_of, read_label_values, read_metrics
 NOT_HERE = {
     "prefscore_gpu_memory_used_bytes": "the server computes on the CPU",
     "prefscore_gpu_memory_total_bytes": "the server computes on the CPU",
-    "prefscore_token_requests_total": "the server has no token file",
-    "prefscore_token_charged_tokens_total": "the server has no token file",
-    "prefscore_quota_refusals_total": "the server has no token file",
-    "prefscore_token_expiry_timestamp_seconds": "the server has no token file",
-    "prefscore_tls_certificate_expiry_timestamp_seconds": "the server has no certificate",
 }
 
 
@@ -67,8 +61,7 @@ def test_labels_and_their_values_agree(series, documented):
 
 
 def test_promtool_finds_nothing_to_say(monitored):
-    text = urllib.request.urlopen(monitored.server.metrics_url, timeout=30).read()
-    finished = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, timeout=60)
+    finished = subprocess.run(["promtool", "check", "metrics"], input=monitored.scrape(), capture_output=True, timeout=60)
     complaints = [line for line in (finished.stdout + finished.stderr).decode().splitlines()
                   if line.startswith(("prefscore_", "process_")) or "error" in line]
     assert not complaints
@@ -84,6 +77,10 @@ def test_prometheus_counts_what_was_done(monitored):
     assert value('prefscore_prompts_failed_total{code="INVALID_ARGUMENT"}') == load.num_failed_pairs
     assert value("sum(prefscore_learning_cell_pairs_total)") == load.num_pairs
     assert value('prefscore_chosen_logratio_nats_count{model="policy"}') == load.num_pairs
+    assert value('prefscore_access_refusals_total{reason="no_token"}') == load.calls["ListModels", "UNAUTHENTICATED"]
+    assert value('prefscore_quota_refusals_total{token="over_quota",quota="tokens_per_second"}') == load.calls[
+        "ScorePairs", "RESOURCE_EXHAUSTED"]
+    assert value('prefscore_token_charged_tokens_total{token="over_quota"}') > 0
     assert value('prefscore_cache_lookups_total{result="hit"}') > 0
     assert value('prefscore_cache_state{state="serving"}') == 1
     assert value('sum(prefscore_serving)') == 3

@@ -77,7 +77,9 @@ def test_the_documented_configuration_is_let_in(targets):
     by_job, prometheus = targets
     assert (by_job["prefscore"]["health"], by_job["prefscore"]["lastError"]) == ("up", "")
     assert by_job["prefscore"]["scrapeUrl"].startswith("https://")
-    assert prometheus.value('prefscore_serving{job="prefscore",service="prefscore.v1.ScoringService"}') == 1
+    # It calls a target up before it has stored what it scraped.
+    serving = 'prefscore_serving{job="prefscore",service="prefscore.v1.ScoringService"}'
+    wait_until("the metrics are stored", lambda: prometheus.value(serving) == 1)
     assert prometheus.value("count(count by (job) (prefscore_build_info))") == 1
 
 

@@ -34,16 +34,18 @@ func statefulSet(t *testing.T, file string, overrides values) apps.StatefulSet {
 }
 
 func TestAPodOutlivesItsDrain(t *testing.T) {
-	want := map[string]int64{"": 45, "examples/single-gpu.yaml": 75, "examples/gpu-cluster.yaml": 135}
+	want := map[string]int64{"": 50, "examples/single-gpu.yaml": 80, "examples/gpu-cluster.yaml": 140}
 	for file, seconds := range want {
 		set := statefulSet(t, file, nil)
 		if got := *set.Spec.Template.Spec.TerminationGracePeriodSeconds; got != seconds {
 			t.Errorf("%q: terminationGracePeriodSeconds is %d, not %d", file, got, seconds)
 		}
 	}
-	set := statefulSet(t, "", values{"config": values{"shutdown-grace": 0.5}})
-	if got := *set.Spec.Template.Spec.TerminationGracePeriodSeconds; got != 16 {
-		t.Errorf("a grace of half a second gives %d s", got)
+	for delay, seconds := range map[any]int64{0: 16, 0.25: 16, 0.75: 17, nil: 16} {
+		set := statefulSet(t, "", values{"config": values{"drain-delay": delay, "shutdown-grace": 0.5}})
+		if got := *set.Spec.Template.Spec.TerminationGracePeriodSeconds; got != seconds {
+			t.Errorf("a delay of %v and a grace of half a second give %d s", delay, got)
+		}
 	}
 }
 

@@ -5,9 +5,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
+	"helm.sh/helm/v3/pkg/chartutil"
 	core "k8s.io/api/core/v1"
 )
 
@@ -18,7 +20,10 @@ func serverToml(t *testing.T, file string, overrides values) string {
 	return config.Data["server.toml"]
 }
 
-func TestTheServerAcceptsItsConfiguration(t *testing.T) {
+// acceptedByTheServer gives the rendered configuration to the server's --check-config, which wants models, certificates
+// and tokens to be there.
+func acceptedByTheServer(t *testing.T, file string, overrides values) {
+	t.Helper()
 	folder := os.Getenv("PREFSCORE_BUILD_DIR")
 	if folder == "" {
 		t.Fatal("PREFSCORE_BUILD_DIR does not name the build folder")
@@ -35,22 +40,47 @@ func TestTheServerAcceptsItsConfiguration(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(tokens, "tokens.toml"), []byte(entry), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	eachValueFile(t, func(t *testing.T, file string) {
-		// The check wants models, certificates and tokens to be there.
-		config := serverToml(t, file, values{"config": values{"model": []any{"policy=/models/policy",
-			"reference=/models/reference"}}})
-		config = strings.ReplaceAll(config, "/models/", demo+"/")
-		config = strings.ReplaceAll(config, "/var/cache/prefscore", t.TempDir())
-		config = strings.ReplaceAll(config, "/run/prefscore/tls", certificates)
-		config = strings.ReplaceAll(config, "/run/prefscore/tokens", tokens)
-		path := filepath.Join(t.TempDir(), "server.toml")
-		if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
-			t.Fatal(err)
+	models := values{"config": values{"model": []any{"policy=/models/policy", "reference=/models/reference"}}}
+	config := serverToml(t, file, chartutil.CoalesceTables(models, overrides))
+	config = strings.ReplaceAll(config, "/models/", demo+"/")
+	config = strings.ReplaceAll(config, "/var/cache/prefscore", t.TempDir())
+	config = strings.ReplaceAll(config, "/run/prefscore/tls", certificates)
+	config = strings.ReplaceAll(config, "/run/prefscore/tokens", tokens)
+	path := filepath.Join(t.TempDir(), "server.toml")
+	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if output, err := exec.Command(server, "--config", path, "--check-config").CombinedOutput(); err != nil {
+		t.Errorf("%v: %s\n%s", err, output, config)
+	}
+}
+
+func TestTheServerAcceptsItsConfiguration(t *testing.T) {
+	eachValueFile(t, func(t *testing.T, file string) { acceptedByTheServer(t, file, nil) })
+}
+
+// Of deploy/CONFIGURATION.md, each with its default.
+func TestEveryOptionOfTheServerCanBeGiven(t *testing.T) {
+	documented, err := os.ReadFile("../../../deploy/CONFIGURATION.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\| ").FindAllStringSubmatch(string(documented), -1)
+	if len(options) < 30 {
+		t.Fatalf("%d options are documented", len(options))
+	}
+	// Set by the chart, from its other values.
+	everywhere := serverToml(t, "examples/gpu-cluster.yaml", withAdmin()) + serverToml(t, "", nil)
+	for _, option := range options {
+		name := option[1]
+		if strings.Contains(everywhere, "\n"+name+" = ") {
+			continue
 		}
-		if output, err := exec.Command(server, "--config", path, "--check-config").CombinedOutput(); err != nil {
-			t.Errorf("%v: %s\n%s", err, output, config)
+		config := serverToml(t, "", values{"config": values{name: "some"}})
+		if !strings.Contains(config, "\n"+name+` = "some"`) {
+			t.Errorf("%s does not arrive", name)
 		}
-	})
+	}
 }
 
 func TestWithTLSNothingIsServedInPlainText(t *testing.T) {

@@ -17,6 +17,8 @@ func TestWrongValuesAreRefusedByName(t *testing.T) {
 		"less than nothing":          {values{"gpus": -1}, "gpus"},
 		"an unknown autoscaler":      {values{"autoscaling": values{"kind": "vpa"}}, "kind"},
 		"an option the chart sets":   {values{"config": values{"listen": "0.0.0.0:1"}}, "listen"},
+		"an admin listener":          {values{"config": values{"admin-listen": "0.0.0.0:1"}}, "admin-listen"},
+		"a delay in words":           {values{"config": values{"drain-delay": "5s"}}, "drain-delay"},
 		"dashes of a flag":           {values{"config": values{"--threads": 1}}, "--threads"},
 		"a table in the options":     {values{"config": values{"limits": values{"threads": 1}}}, "limits"},
 		"a model outside the volume": {values{"config": values{"model": []any{"policy=/tmp/policy"}}}, "model"},

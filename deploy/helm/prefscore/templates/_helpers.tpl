@@ -38,6 +38,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- $options := deepCopy .Values.config -}}
 {{- $_ := set $options "listen" (printf "0.0.0.0:%d" (int .Values.ports.grpc)) -}}
 {{- $_ := set $options "metrics-listen" (printf "0.0.0.0:%d" (int .Values.ports.metrics)) -}}
+{{- if .Values.admin.enabled -}}
+{{- $host := ternary "0.0.0.0" "127.0.0.1" (ne .Values.tokens.secretName "") -}}
+{{- $_ := set $options "admin-listen" (printf "%s:%d" $host (int .Values.ports.admin)) -}}
+{{- end -}}
 {{- $_ := set $options "cache-dir" "/var/cache/prefscore" -}}
 {{- if .Values.tls.secretName -}}
 {{- $_ := set $options "tls-certificate" "/run/prefscore/tls/tls.crt" -}}
@@ -66,6 +70,11 @@ whole ones must not be written so.
 {{ $name }} = {{ $value | toJson }}
 {{- end }}
 {{- end }}
+{{- end -}}
+
+{{/* Whether other pods may reach the admin service: not where it asks for no token. */}}
+{{- define "prefscore.adminIsServed" -}}
+{{- if and .Values.admin.enabled .Values.tokens.secretName }}true{{ end -}}
 {{- end -}}
 
 {{/* How a probe asks for the server's health: Kubernetes itself cannot do it over TLS. */}}
