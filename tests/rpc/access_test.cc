@@ -243,6 +243,41 @@ TEST_F(AccessTest, AnalysesWaitForTheirQuotaAndEndWhenCancelled) {
   WaitUntil("no stream is left", [&] { return MetricValue("prefscore_streams_in_flight") == 0; });
 }
 
+TEST_F(AccessTest, NothingIsLeftOfStreamsThatPaused) {
+  WriteToken(Role::kScore, "tokens_per_second = 60\nburst_tokens = 1");
+  Start();
+  std::weak_ptr<const Token> held_by_streams = *tokens_->Authorize("Bearer secret", Role::kScore);
+  const auto diagnostics = v1::DiagnosticsService::NewStub(channel_);
+  for (const bool is_cancelled : {false, true}) {
+    EXPECT_TRUE(Score("secret", is_cancelled ? 1000 : 10).ok()) << "a debt of half a minute, or of a moment";
+    const auto scoring_context = WithToken();
+    const auto scoring = scoring_->StreamScorePairs(scoring_context.get());
+    v1::StreamScorePairsRequest options;
+    options.mutable_options();
+    scoring->Write(options);
+    const auto analysis_context = WithToken();
+    v1::AnalyzePairsResponse report;
+    const auto analysis = diagnostics->AnalyzePairs(analysis_context.get(), &report);
+    v1::AnalyzePairsRequest analysis_options;
+    analysis_options.mutable_options()->mutable_scoring()->add_objectives()->set_name("sigmoid");
+    analysis->Write(analysis_options);
+    if (is_cancelled) {
+      absl::SleepFor(kTravelTime);
+      scoring_context->TryCancel();
+      analysis_context->TryCancel();
+    }
+    scoring->WritesDone();
+    analysis->WritesDone();
+    v1::StreamScorePairsResponse response;
+    while (scoring->Read(&response)) continue;
+    EXPECT_EQ(scoring->Finish().ok(), !is_cancelled);
+    EXPECT_EQ(analysis->Finish().ok(), !is_cancelled);
+  }
+  std::ofstream(token_file_) << TokenFileEntry("other", {Role::kScore}, "another");
+  ASSERT_TRUE(tokens_->Reload().ok());
+  WaitUntil("nobody holds the token any more", [&] { return held_by_streams.expired(); });
+}
+
 TEST_F(AccessTest, AStreamThatPausesEndsWithTheServer) {
   WriteToken(Role::kScore, "tokens_per_second = 1\nburst_tokens = 1");
   Start();
