@@ -196,7 +196,7 @@ void PairStream::End(const absl::Status& status) {
 
 // The client is gone: nothing more can be written, and what is queued need not be computed.
 void PairStream::Abandon() {
-  context_.scorer->Cancel(*cancellation_);
+  context_.scorer->Cancel(*cancellation_, caller_.quota().get());
   results_.clear();
   end_ = absl::CancelledError("the client cancelled, went away or set a deadline that passed");
   pause_.Cancel();

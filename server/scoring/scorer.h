@@ -87,8 +87,8 @@ class Scorer {
   void ScoreCompletions(std::vector<GroupRequest> groups, CompletionOptions options, Call call,
                         std::function<void(absl::Status, GroupOutcomes)> done);
 
-  // Calls with this cancellation end now, but for what is in flight.
-  void Cancel(Cancellation& cancellation) { scheduler_.Cancel(cancellation); }
+  // Calls with this cancellation end now, but for what is in flight. `quota`: theirs, where they wait for room.
+  void Cancel(Cancellation& cancellation, Quota* quota = nullptr);
 
   Scheduler& scheduler() { return scheduler_; }
   DeviceHealth& device_health() { return device_health_; }

@@ -295,16 +295,16 @@ TEST_F(TokenStoreTest, AReloadForgetsNoDebt) {
   Load();
   const auto token = store_->Authorize("Bearer secret-a", Role::kScore);
   ASSERT_TRUE(token.ok());
-  EXPECT_TRUE((*token)->quota->Take(1000, false).ok());
+  EXPECT_TRUE((*token)->quota->Take(1000).ok());
   Write(Entry("a", "secret-new", Role::kScore, "tokens_per_second = 1 # rotated"));
   ASSERT_TRUE(store_->Reload().ok());
   const auto rotated = store_->Authorize("Bearer secret-new", Role::kScore);
   ASSERT_TRUE(rotated.ok());
-  EXPECT_FALSE((*rotated)->quota->Take(1, false).ok());
+  EXPECT_FALSE((*rotated)->quota->Take(1).ok());
   Write(Entry("a", "secret-new", Role::kScore, "tokens_per_second = 1000000"));
   ASSERT_TRUE(store_->Reload().ok());
   now_ += absl::Seconds(1);
-  EXPECT_TRUE((*rotated)->quota->Take(1, false).ok()) << "calls that run have the new limits";
+  EXPECT_TRUE((*rotated)->quota->Take(1).ok()) << "calls that run have the new limits";
 }
 
 TEST_F(TokenStoreTest, AServerDoesNotStartWithABrokenFile) {
