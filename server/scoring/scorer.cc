@@ -111,7 +111,7 @@ Arrival Scorer::ArrivalOf(const Call& call, const std::vector<ContentSize>& size
   }
   load.num_tokens = static_cast<std::int64_t>(num_tokens * static_cast<double>(num_models));
   return {.entrant = {.priority = call.priority,
-                      .fingerprint = call.fingerprint,
+                      .call = {call.caller, call.fingerprint},
                       .waits_for_room = call.waits_for_room},
           .load = load,
           .deadline = call.deadline,

@@ -48,6 +48,7 @@ struct Call {
   // Where the queue is full, wait for room; otherwise the call is refused and told when to come again. For streams, which
   // bring one message at a time.
   bool waits_for_room = false;
+  std::string caller = "";        // whose token; empty: there are none
   std::uint64_t fingerprint = 0;  // of the request, to know it again after a refusal; 0: none
   std::shared_ptr<Quota> quota = nullptr;  // what is computed for it is charged here; null: nowhere
 };
