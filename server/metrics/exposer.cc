@@ -69,7 +69,10 @@ absl::StatusOr<std::unique_ptr<MetricsExposer>> MetricsExposer::Start(
   server->new_task_queue = [] { return new httplib::ThreadPool(kNumThreads); };  // the server deletes it
   server->Get("/metrics", [files = options.files, may_scrape = options.may_scrape, sources = std::move(sources)](
                               const httplib::Request& request, httplib::Response& response) {
-    if (may_scrape != nullptr && !may_scrape(request.get_header_value("Authorization"))) {
+    std::vector<std::string_view> authorizations;
+    const auto [begin, end] = request.headers.equal_range("Authorization");
+    for (auto header = begin; header != end; ++header) authorizations.push_back(header->second);
+    if (may_scrape != nullptr && !may_scrape(authorizations)) {
       response.status = 401;
       response.set_header("WWW-Authenticate", "Bearer");
       response.set_content("a token with the role metrics is needed\n", "text/plain; charset=utf-8");

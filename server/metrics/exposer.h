@@ -5,7 +5,9 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -23,8 +25,8 @@ struct ExposerOptions {
   std::string address;  // HOST:PORT; port 0 takes a free one
   // Null: plain HTTP. As for gRPC, replaced files hold for new connections, and a client authority for all clients.
   std::shared_ptr<CertificateFiles> files = nullptr;
-  // Whether a scrape with this "Authorization" header ("" where there is none) may see the metrics; null: all may.
-  std::function<bool(const std::string&)> may_scrape = nullptr;
+  // Whether a scrape with these headers "Authorization" may see the metrics; null: all may.
+  std::function<bool(std::span<const std::string_view>)> may_scrape = nullptr;
 };
 
 // Serves as long as it lives, on threads of its own; the destructor waits for the scrapes under way.

@@ -2,7 +2,9 @@
 #include "server/startup/run_server.h"
 
 #include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 
@@ -51,8 +53,8 @@ absl::StatusOr<std::unique_ptr<MetricsExposer>> StartExposer(const ServerConfig&
   if (files != nullptr) sources.push_back(std::make_shared<TlsMetrics>(files));
   ExposerOptions options = {.address = config.listen.metrics, .files = files};
   if (tokens != nullptr) {
-    options.may_scrape = [tokens](const std::string& authorization) {
-      return tokens->Authorize(authorization, Role::kMetrics).ok();
+    options.may_scrape = [tokens](std::span<const std::string_view> authorizations) {
+      return tokens->Authorize(authorizations, Role::kMetrics).ok();
     };
   }
   ASSIGN_OR_RETURN(auto exposer, MetricsExposer::Start(std::move(options), std::move(sources)));

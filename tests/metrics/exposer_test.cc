@@ -20,7 +20,7 @@ namespace {
 
 class ExposerTest : public ::testing::Test {
  protected:
-  void Start(std::function<bool(const std::string&)> may_scrape) {
+  void Start(std::function<bool(std::span<const std::string_view>)> may_scrape) {
     const auto registry = std::make_shared<prometheus::Registry>();
     prometheus::BuildCounter().Name("secret_total").Register(*registry).Add({});
     auto exposer = MetricsExposer::Start({.address = "127.0.0.1:0", .may_scrape = std::move(may_scrape)}, {registry});
@@ -34,10 +34,13 @@ class ExposerTest : public ::testing::Test {
 };
 
 TEST_F(ExposerTest, ShowsMetricsToWhoMaySeeThem) {
-  Start([](const std::string& authorization) { return authorization == "Bearer right"; });
+  Start([](std::span<const std::string_view> authorizations) {
+    return authorizations.size() == 1 && authorizations[0] == "Bearer right";
+  });
   auto client = Client();
   for (const httplib::Headers& headers :
-       {httplib::Headers{}, {{"Authorization", "Bearer wrong"}}, {{"Authorization", "right"}}, {{"Authorization", ""}}}) {
+       {httplib::Headers{}, {{"Authorization", "Bearer wrong"}}, {{"Authorization", "right"}}, {{"Authorization", ""}},
+        {{"Authorization", "Bearer right"}, {"authorization", "Bearer right"}}}) {
     const auto refused = client.Get("/metrics", headers);
     ASSERT_TRUE(refused);
     EXPECT_EQ(refused->status, 401);

@@ -107,7 +107,9 @@ TEST_F(AccessTest, TwoTokensAreNone) {
   const auto context = WithToken();
   context->AddMetadata("authorization", "Bearer secret");
   v1::ScorePairsResponse response;
-  EXPECT_EQ(scoring_->ScorePairs(context.get(), Request(), &response).error_code(), grpc::UNAUTHENTICATED);
+  const grpc::Status status = scoring_->ScorePairs(context.get(), Request(), &response);
+  EXPECT_EQ(status.error_code(), grpc::UNAUTHENTICATED);
+  EXPECT_THAT(status.error_message(), HasSubstr("'authorization' was sent 2 times"));
 }
 
 TEST_F(AccessTest, AStreamEndsWhenItsTokenIsTakenAway) {
@@ -332,7 +334,8 @@ TEST_F(ManyStreamsTest, AnalysesShareTheirQuota) {
 TEST_F(AccessTest, NothingIsLeftOfStreamsThatPaused) {
   WriteToken(Role::kScore, "tokens_per_second = 60\nburst_tokens = 1");
   Start();
-  std::weak_ptr<const Token> held_by_streams = *tokens_->Authorize("Bearer secret", Role::kScore);
+  const std::string_view authorization[] = {"Bearer secret"};
+  std::weak_ptr<const Token> held_by_streams = *tokens_->Authorize(authorization, Role::kScore);
   const auto diagnostics = v1::DiagnosticsService::NewStub(channel_);
   for (const bool is_cancelled : {false, true}) {
     EXPECT_TRUE(Score("secret", is_cancelled ? 1000 : 10).ok()) << "a debt of half a minute, or of a moment";
