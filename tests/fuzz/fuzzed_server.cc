@@ -52,7 +52,8 @@ FuzzedServer::FuzzedServer() {
                              "policy", "reference"));
   metrics_ = std::make_unique<Metrics>(
       std::vector<std::string>(std::begin(kMethodNames), std::end(kMethodNames)),
-      std::vector<std::string>(std::begin(kServiceNames), std::end(kServiceNames)), LabelsOf(*registry_));
+      std::vector<std::string>(std::begin(kServiceNames), std::end(kServiceNames)));
+  metrics_->SetModels(LabelsOf(*registry_));
   Limits limits;
   limits.max_pairs_per_request = 16;
   limits.max_text_bytes = 256;
