@@ -22,7 +22,9 @@ class Outcome:
     executions: int = 0
     executions_per_s: int = 0
     edges: int = 0
+    new_edges: int = 0  # beyond those of the seeds and of what earlier runs found
     corpus: int = 0
+    new_inputs: int = 0
     crash: str = ""
     log: str = ""
 
@@ -46,12 +48,16 @@ def outcome_of(target: str, exit_code: int, log: str) -> Outcome:
         numbers = re.findall(pattern, log)
         return int(numbers[-1]) if numbers else 0
 
+    edges_at_start = re.search(r"INITED cov: (\d+)", log)
+    edges = last_number(r" cov: (\d+)")
     outcome = Outcome(
         target,
         executions=last_number(r"stat::number_of_executed_units: (\d+)"),
         executions_per_s=last_number(r"stat::average_exec_per_sec: +(\d+)"),
-        edges=last_number(r" cov: (\d+)"),
+        edges=edges,
+        new_edges=edges - int(edges_at_start[1]) if edges_at_start else 0,
         corpus=last_number(r" corp: (\d+)"),
+        new_inputs=last_number(r"stat::new_units_added: +(\d+)"),
         log=log,
     )
     if exit_code != 0:
@@ -63,10 +69,10 @@ def outcome_of(target: str, exit_code: int, log: str) -> Outcome:
 
 
 def table(outcomes: list[Outcome]) -> str:
-    lines = [f"{'target':<16}{'executions':>12}{'exec/s':>9}{'edges':>8}{'corpus':>8}  crash"]
+    lines = [f"{'target':<16}{'executions':>12}{'exec/s':>9}{'edges':>8}{'new':>7}{'corpus':>8}{'new':>7}  crash"]
     for outcome in outcomes:
         lines.append(f"{outcome.target:<16}{outcome.executions:>12}{outcome.executions_per_s:>9}{outcome.edges:>8}"
-                     f"{outcome.corpus:>8}  {outcome.crash or '-'}")
+                     f"{outcome.new_edges:>7}{outcome.corpus:>8}{outcome.new_inputs:>7}  {outcome.crash or '-'}")
     return "\n".join(lines)
 
 

@@ -17,6 +17,7 @@
 #include "server/metrics/scorer_metrics.h"
 #include "server/metrics/tls_metrics.h"
 #include "server/rpc/admin_server.h"
+#include "server/rpc/grpc_log.h"
 #include "server/rpc/lifecycle.h"
 #include "server/rpc/service_context.h"
 #include "server/scoring/calibration.h"
@@ -123,6 +124,7 @@ DrainReport DrainOn(TerminationSignals& signals, Server& server, const ServerCon
 }  // namespace
 
 absl::StatusOr<ExitCode> RunServer(const ServerConfig& config, TerminationSignals& signals, Logger& logger) {
+  const GrpcLog grpc_log(logger);
   RaiseDescriptorLimit();
   const auto warn = [&logger](const std::string& text) { logger.Log(LogLevel::kWarning, text); };
   ASSIGN_OR_RETURN(const CertificateFilesOrNull files, OpenCertificateFiles(config.transport, warn));

@@ -51,6 +51,18 @@ TEST(CacheValueTest, ReadsBackBitByBit) {
   }
 }
 
+// Of an empty completion. There is nothing to copy, and a vector without elements may have no place to copy to: under
+// UndefinedBehaviorSanitizer a memcpy to there ends this test.
+TEST(CacheValueTest, ReadsBackNoLogProbsAtAll) {
+  const CacheKey key = MakeCacheKey({"d", "m", "float32"}, {1}, {});
+  for (const bool is_greedy_match : {false, true}) {
+    const auto found = DecodeLogProbs(key, EncodeLogProbs(key, {{}, is_greedy_match}));
+    ASSERT_TRUE(found.has_value());
+    EXPECT_TRUE(found->token_logps.empty());
+    EXPECT_EQ(found->is_greedy_match, is_greedy_match);
+  }
+}
+
 TEST(CacheValueTest, NoDamageGoesUnnoticed) {
   const CacheKey key = MakeCacheKey({"d", "m", "float32"}, {1}, {2});
   const CacheKey other = MakeCacheKey({"d", "m", "float32"}, {1}, {3});

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/fuzz/fuzzed_server.h"
 
+#include <fcntl.h>
+
 #include <utility>
 
 #include "server/metrics/scorer_metrics.h"
@@ -41,7 +43,7 @@ grpc::ByteBuffer Buffer(const std::string& bytes) {
 
 }  // namespace
 
-FuzzedServer::FuzzedServer() {
+FuzzedServer::FuzzedServer(const InputFolder& folder) {
   const auto policy = std::make_shared<testing::FakeModel>("digest-policy", 0.25);
   policy->PoisonToken(13);
   const auto tokenizer = std::make_shared<ByteTokenizer>();
@@ -53,6 +55,10 @@ FuzzedServer::FuzzedServer() {
   metrics_ = std::make_unique<Metrics>(
       std::vector<std::string>(std::begin(kMethodNames), std::end(kMethodNames)),
       std::vector<std::string>(std::begin(kServiceNames), std::end(kServiceNames)), LabelsOf(*registry_));
+  logger_ = std::make_unique<Logger>(LoggerOptions{
+      .format = LogFormat::kJson, .level = LogLevel::kDebug, .descriptor = open("/dev/null", O_WRONLY | O_CLOEXEC)});
+  folder.Write("tokens.toml", TokenFileText());
+  tokens_ = *TokenStore::Load(folder.path() / "tokens.toml", metrics_->access().Observer());
   Limits limits;
   limits.max_pairs_per_request = 16;
   limits.max_text_bytes = 256;
@@ -63,23 +69,30 @@ FuzzedServer::FuzzedServer() {
   const ServiceContext context = {.registry = registry_.get(),
                                   .scorer = scorer_.get(),
                                   .metrics = metrics_.get(),
+                                  .logger = logger_.get(),
+                                  .call_log = {.with_content = true},
                                   .limits = limits,
+                                  .access = {tokens_.get()},
                                   .open_calls = &open_calls_};
   scoring_ = std::make_unique<ScoringService>(context);
   diagnostics_ = std::make_unique<DiagnosticsService>(context);
   models_ = std::make_unique<ModelService>(context);
+  admin_ = std::make_unique<AdminService>(context, AdminContext{.tokens = tokens_.get(), .logger = logger_.get()});
   grpc::ServerBuilder builder;
   builder.RegisterService(scoring_.get());
   builder.RegisterService(diagnostics_.get());
   builder.RegisterService(models_.get());
+  builder.RegisterService(admin_.get());
   server_ = builder.BuildAndStart();
   stub_ = std::make_unique<grpc::GenericStub>(server_->InProcessChannel(grpc::ChannelArguments()));
 }
 
 FuzzedServer::~FuzzedServer() { server_->Shutdown(); }
 
-grpc::Status FuzzedServer::Call(const char* path, const std::vector<std::string>& messages) {
+grpc::Status FuzzedServer::Call(const char* path, const CallMetadata& metadata,
+                                const std::vector<std::string>& messages) {
   grpc::ClientContext context;
+  for (const auto& [key, value] : metadata) context.AddMetadata(key, value);
   grpc::CompletionQueue queue;
   // A stream of requests and replies for every method: on the wire there is no difference.
   const auto call = stub_->PrepareCall(&context, path, &queue);

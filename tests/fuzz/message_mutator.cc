@@ -29,13 +29,6 @@ std::size_t Below(Random& random, std::size_t count) {
   return std::uniform_int_distribution<std::size_t>(0, count - 1)(random);
 }
 
-std::string MutatedText(std::string text, Random& random) {
-  const std::size_t size = text.size();
-  text.resize(size + kMaxTextBytes);
-  text.resize(LLVMFuzzerMutate(reinterpret_cast<std::uint8_t*>(text.data()), size, text.size()));
-  return text;
-}
-
 template <typename Number>
 Number MutatedNumber(Number number, Random& random) {
   if constexpr (std::is_same_v<Number, bool>) {
@@ -87,12 +80,12 @@ void MutateScalar(Message& message, const FieldDescriptor& field, int at, Random
   const bool appends = field.is_repeated() && at == reflection.FieldSize(message, &field);
   if (field.cpp_type() == FieldDescriptor::CPPTYPE_STRING) {
     if (!field.is_repeated()) {
-      reflection.SetString(&message, &field, MutatedText(reflection.GetString(message, &field), random));
+      reflection.SetString(&message, &field, MutatedText(reflection.GetString(message, &field)));
     } else if (appends) {
-      reflection.AddString(&message, &field, MutatedText("", random));
+      reflection.AddString(&message, &field, MutatedText(""));
     } else {
       reflection.SetRepeatedString(&message, &field, at,
-                                   MutatedText(reflection.GetRepeatedString(message, &field, at), random));
+                                   MutatedText(reflection.GetRepeatedString(message, &field, at)));
     }
     return;
   }
@@ -154,6 +147,13 @@ void Mutate(Message& message, Random& random, int depth) {
 }
 
 }  // namespace
+
+std::string MutatedText(std::string text) {
+  const std::size_t size = text.size();
+  text.resize(size + kMaxTextBytes);
+  text.resize(LLVMFuzzerMutate(reinterpret_cast<std::uint8_t*>(text.data()), size, text.size()));
+  return text;
+}
 
 void MutateMessage(Message& message, Random& random) { Mutate(message, random, 0); }
 

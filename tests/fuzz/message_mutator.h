@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <random>
+#include <string>
 
 #include "google/protobuf/message.h"
 
@@ -15,6 +16,9 @@ using Random = std::minstd_rand;
 // One change somewhere in `message`: a field set, cleared, changed, repeated or dropped. Texts and numbers are changed
 // by libFuzzer, which knows what the code compares them with.
 void MutateMessage(google::protobuf::Message& message, Random& random);
+
+// `text`, changed by libFuzzer.
+std::string MutatedText(std::string text);
 
 // For LLVMFuzzerCustomMutator: parses the input as `message`, changes it, writes it back. Returns the new size. At
 // times it changes the bytes instead, so that what is no message is tried, too.

@@ -16,6 +16,7 @@ CLEAN = """#2\tINITED cov: 90 ft: 91 corp: 3/120b exec/s: 0 rss: 40Mb
 Done 26564 runs in 21 second(s)
 stat::number_of_executed_units: 26564
 stat::average_exec_per_sec:     1264
+stat::new_units_added:          60
 """
 CRASH = """==1==ERROR: AddressSanitizer: heap-buffer-overflow
 artifact_prefix='build/crashes/rows/'; Test unit written to build/crashes/rows/crash-da39
@@ -27,6 +28,7 @@ stat::average_exec_per_sec:     7
 def test_a_clean_run_has_its_figures():
     outcome = run_fuzz_targets.outcome_of("rows", 0, CLEAN)
     assert (outcome.executions, outcome.executions_per_s, outcome.edges, outcome.corpus) == (26564, 1264, 412, 55)
+    assert (outcome.new_edges, outcome.new_inputs) == (322, 60)
     assert outcome.crash == ""
 
 

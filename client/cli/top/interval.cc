@@ -85,9 +85,12 @@ double Interval::Quantile(double quantile, const std::string& histogram, const M
   VisitIncreases(histogram + "_bucket", labels, /*may_fall=*/false, [&](const Series& series, double more) {
     const auto bound = series.labels.find("le");
     double upper = 0;
-    if (bound != series.labels.end() && absl::SimpleAtod(bound->second, &upper)) counts[upper] += more;
+    // "NaN" is a number to absl, and no key.
+    if (bound != series.labels.end() && absl::SimpleAtod(bound->second, &upper) && !std::isnan(upper)) {
+      counts[upper] += more;
+    }
   });
-  if (counts.empty() || counts.rbegin()->second <= 0) return kNothing;
+  if (counts.empty() || !(counts.rbegin()->second > 0)) return kNothing;
   const double rank = quantile * counts.rbegin()->second;
   const auto bucket = std::find_if(counts.begin(), counts.end(), [&](const auto& each) { return each.second >= rank; });
   if (bucket == counts.begin()) return bucket->first > 0 ? bucket->first * rank / bucket->second : bucket->first;

@@ -6,11 +6,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "client/cli/text_width.h"
 
 namespace prefscore::cli {
 namespace {
 
 constexpr double kMsPerSecond = 1000;
+constexpr double kEndOfTime = 253402300800;  // the year 10000, in seconds since the epoch
 constexpr const char* kPriorities[] = {"interactive", "bulk"};
 
 // A table's rows; the first column to the left, the others to the right.
@@ -53,7 +55,7 @@ std::vector<std::string> ValuesOf(const Scrape& scrape, const std::string& name,
 
 std::string UpTime(const Interval& interval, absl::Time now) {
   const double start = interval.Value("process_start_time_seconds");
-  if (std::isnan(start)) return "";
+  if (!(start > 0 && start < kEndOfTime)) return "";
   const absl::Duration up = now - absl::FromUnixSeconds(static_cast<std::int64_t>(start));
   return absl::StrCat("up ", absl::FormatDuration(absl::Trunc(up, absl::Seconds(1))));
 }
@@ -188,6 +190,8 @@ std::vector<std::string> TopView(const Interval& interval, const std::string& ur
   AddModels(interval, lines);
   AddPreferences(interval, lines);
   AddCache(interval, lines);
+  // Labels come from a server that may be any: none of them moves the terminal's cursor.
+  for (std::string& line : lines) line = CutText(line, line.size());
   return lines;
 }
 

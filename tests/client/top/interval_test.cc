@@ -67,6 +67,17 @@ TEST(IntervalTest, QuantilesAreInterpolatedAsPrometheusDoesIt) {
   EXPECT_TRUE(std::isnan(none.Mean("delay")));
 }
 
+TEST(IntervalTest, ThereIsNoQuantileOfWhatIsNoCount) {
+  const Scrape nothing = Parsed("");
+  for (const char* text : {"delay_bucket{le=\"1\"} 4\ndelay_bucket{le=\"+Inf\"} NaN\n", "delay_bucket{le=\"NaN\"} 4\n",
+                           "delay_bucket{le=\"+Inf\"} -4\n"}) {
+    const Scrape after = Parsed(text);
+    EXPECT_TRUE(std::isnan(Interval(nothing, after, 1).Quantile(0.5, "delay"))) << text;
+  }
+  const Scrape after = Parsed("delay_bucket{le=\"NaN\"} 4\ndelay_bucket{le=\"2\"} 4\ndelay_bucket{le=\"+Inf\"} 4\n");
+  EXPECT_EQ(Interval(nothing, after, 1).Quantile(0.5, "delay"), 1) << "the other buckets count";
+}
+
 TEST(IntervalTest, SumsOfMarginsMayFall) {
   const Scrape before = Parsed(kBefore), after = Parsed(kAfter);
   EXPECT_EQ(Interval(before, after, 2).Mean("delay"), -1);

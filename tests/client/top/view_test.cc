@@ -67,6 +67,21 @@ TEST(TopViewTest, AnOlderServerHasGapsInstead) {
   EXPECT_THAT(View(nothing, nothing), AllOf(HasSubstr("pairs/s - "), Not(HasSubstr("nan"))));
 }
 
+TEST(TopViewTest, AStartOutsideOfTimeIsNone) {
+  for (const char* start : {"NaN", "+Inf", "-Inf", "1e300", "-1e300", "0"}) {
+    const std::string text = std::string("process_start_time_seconds ") + start + "\n";
+    EXPECT_THAT(View(text.c_str(), text.c_str()), Not(HasSubstr("  up "))) << start;
+  }
+}
+
+TEST(TopViewTest, NoLabelMovesTheCursor) {
+  const char* text = "prefscore_build_info{version=\"1\x1b[2J\\n2\"} 1\nprefscore_requests_total{method=\"a\rb\"} 1\n";
+  const auto before = Scrape::Parse(""), after = Scrape::Parse(text);
+  for (const std::string& line : TopView(Interval(*before, *after, 2), "http://x/metrics", absl::FromUnixSeconds(0))) {
+    EXPECT_EQ(line.find_first_of("\x1b\r\n"), std::string::npos) << line;
+  }
+}
+
 TEST(ShortNumberTest, IsShort) {
   const std::pair<double, const char*> cases[] = {
       {0, "0"},          {0.123, "0.12"},     {9.994, "9.99"},  {9.996, "10.0"},   {99.94, "99.9"}, {99.96, "100"},
