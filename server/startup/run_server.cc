@@ -157,15 +157,12 @@ absl::StatusOr<ExitCode> RunServer(const ServerConfig& config, TerminationSignal
   signals.Wait();
   const DrainReport report = DrainOn(signals, *server, config, logger);
   logger.Log(LogLevel::kInfo, absl::StrCat("stopped; since the start ", CallTotals(*metrics.registry())));
-  if (report.is_complete()) {
-    cache.EndIfItHangsWith(kCacheLost);
-    return kComplete;
-  }
+  cache.EndIfItHangsWith(report.is_complete() ? kCacheLost : kCutOff);
+  if (report.is_complete()) return kComplete;
   logger.Log(LogLevel::kError,
              absl::StrCat("cut off by the end of --shutdown-grace or a second signal: ", report.num_not_computed,
                           " pairs, prompts or calls that waited to be scored, ", report.num_not_answered,
                           " calls that had no answer yet"));
-  cache.EndIfItHangsWith(kCutOff);
   return kCutOff;
 }
 
