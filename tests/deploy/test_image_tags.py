@@ -28,7 +28,7 @@ def test_every_name_of_the_image_has_the_version():
 
 def test_nothing_is_built_or_run_without_a_tag():
     for path, text in instructions().items():
-        for name in re.findall(r"-t (\S+)", text) + re.findall(r"-p 127.0.0.1:50051:50051 (\S+)", text):
+        for name in re.findall(r"docker build.* -t (\S+)", text) + re.findall(r"-p 127.0.0.1:50051:50051 (\S+)", text):
             assert name in TAGS, path
 
 
