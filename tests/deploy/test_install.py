@@ -55,22 +55,14 @@ def test_what_an_operator_needs_is_installed(installed):
     assert (documents / "helm/prefscore/rules/recording.yml").exists()
 
 
-def anchors(page: pathlib.Path) -> set[str]:
-    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
-def test_links_of_installed_pages_lead_somewhere(installed):
+def test_links_of_installed_pages_stay_within_the_installation(installed):
+    """That their headings are there is what test_documents.py looks at."""
     pages = sorted((installed / "share/doc/prefscore").rglob("*.md"))
-    num_links = 0
-    for page in pages:
-        for path, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)", page.read_text()):
-            target = (page.parent / path) if path else page
-            num_links += 1
-            assert target.exists(), f"{page.name}: {path}"
-            assert target.resolve().is_relative_to(installed.resolve()), f"{page.name}: {path}"
-            assert not anchor or anchor in anchors(target), f"{page.name}: {path}#{anchor}"
-    assert len(pages) > 10 and num_links > 50
+    links = [(page, path) for page in pages for path in re.findall(r"\]\((?!https?:)([^)#\s]+)", page.read_text())]
+    assert len(pages) > 10 and len(links) > 50
+    for page, path in links:
+        target = (page.parent / path).resolve()
+        assert target.exists() and target.is_relative_to(installed.resolve()), f"{page.name}: {path}"
 
 
 def test_an_upgrade_leaves_the_files_of_a_running_server_alone(build_dir, installed):
