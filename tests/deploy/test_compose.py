@@ -45,7 +45,7 @@ def test_what_is_mounted_from_the_repository_is_there_and_read_only(services):
 def test_containers_are_stopped_later_than_the_server_has_drained(services):
     grace = float(re.search(r"^shutdown-grace = (.*)$", (REPO / "deploy/docker/server.toml").read_text(), re.M)[1])
     for service in servers(services):
-        assert seconds(service["stop_grace_period"]) >= grace + 10
+        assert seconds(service["stop_grace_period"]) >= grace + 15
 
 
 def test_every_service_says_whether_it_is_healthy(services):

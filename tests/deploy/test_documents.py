@@ -42,7 +42,7 @@ def test_options_are_written_as_they_are_typed():
 
 
 def test_units_are_the_one_that_is_installed():
-    command = r"\b(?:journalctl (?:-\S+ )*-u|systemctl [a-z-]+(?: -s [A-Z]+)?) ([a-z-]+)"
+    command = r"\b(?:journalctl (?:-\S+ )*-u|systemctl [a-z-]+(?: --now| -s [A-Z]+)?) ([a-z-]+)"
     named = {(page, unit) for page in PAGES for unit in re.findall(command, (REPO / page).read_text())}
     assert named
     assert {unit for _, unit in named} == {"prefscore-server"}, named
