@@ -26,15 +26,10 @@ constexpr int kKeepaliveTimeoutMs = 20'000;
 constexpr int kMaxConcurrentCallsPerConnection = 1024;
 // Of the headers of one call, the token and traces included. More is refused before anything else looks at the call.
 constexpr int kMaxMetadataBytes = 16 << 10;
-// From the first byte of a connection to its first call: TLS, then the greeting of HTTP/2.
-constexpr int kHandshakeTimeoutMs = 20'000;
-// Connections without a call. A client makes a new one without noticing.
-constexpr int kMaxConnectionIdleMs = 10 * 60'000;
-// After so long a connection takes no new calls, while those under way go on. Clients look the address up again, and
-// meet servers that have come since; a client certificate that has ended holds no longer than that.
-constexpr int kMaxConnectionAgeMs = 30 * 60'000;
 // Messages that arrive at the same time, beside what waits in the queue. Beyond, gRPC reads slower, then ends calls.
 constexpr int kArrivingMessages = 16;
+
+int Milliseconds(absl::Duration duration) { return static_cast<int>(absl::ToInt64Milliseconds(duration)); }
 
 // Takes reflection, which is linked and thus in every server, out of one.
 class WithoutReflection : public grpc::ServerBuilderOption {
@@ -71,9 +66,9 @@ absl::StatusOr<Listener> Listen(const ListenerOptions& options, const Limits& li
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
-  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeTimeoutMs);
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, kMaxConnectionIdleMs);
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, kMaxConnectionAgeMs);
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, Milliseconds(options.connection.handshake));
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, Milliseconds(options.connection.idle));
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, Milliseconds(options.connection.age));
   grpc::ResourceQuota quota("connections");
   quota.Resize(limits.max_queued_bytes + kArrivingMessages * limits.max_message_bytes);
   builder.SetResourceQuota(quota);

@@ -17,10 +17,22 @@
 
 namespace prefscore {
 
+// How long a connection may do what. deploy/SECURITY.md tells these values.
+struct ConnectionTimes {
+  // From its first byte to the client's greeting: TLS, then the settings of HTTP/2.
+  absl::Duration handshake = absl::Seconds(20);
+  // Without a call. A client makes a new one without noticing.
+  absl::Duration idle = absl::Minutes(10);
+  // After this it takes no new calls, while those under way go on. Clients look the address up again, and meet servers
+  // that have come since; a client certificate that has ended holds no longer than that. gRPC varies it by 10 %.
+  absl::Duration age = absl::Minutes(30);
+};
+
 struct ListenerOptions {
   std::string address;                                // HOST:PORT; port 0 takes a free one
   std::shared_ptr<CertificateFiles> files = nullptr;  // null: plain text
   bool has_reflection = false;                        // whether clients may ask what services there are
+  ConnectionTimes connection = {};
 };
 
 // A server with its port and what must live as long.

@@ -2,10 +2,15 @@
 // Who is shown the metrics. How they are served over TLS is tested with real clients, in tests/e2e/security.
 #include "server/metrics/exposer.h"
 
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <httplib.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <string>
+#include <vector>
 
 #include "prometheus/counter.h"
 #include "prometheus/registry.h"
@@ -53,6 +58,26 @@ TEST_F(ExposerTest, ServesNothingElse) {
   EXPECT_EQ(client.Get("/metrics/../etc/passwd")->status, 404);
   EXPECT_EQ(client.Post("/metrics", "x", "text/plain")->status, 404);
   EXPECT_EQ(client.Get("/metrics")->status, 200);
+}
+
+// They hold all threads that serve.
+TEST_F(ExposerTest, SilentConnectionsDelayAScrapeAndNoMore) {
+  Start(nullptr);
+  std::vector<int> silent;
+  for (int i = 0; i < 8; ++i) {
+    silent.push_back(socket(AF_INET, SOCK_STREAM, 0));
+    sockaddr_in address = {};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(exposer_->port());
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    ASSERT_EQ(connect(silent.back(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  }
+  auto client = Client();
+  client.set_read_timeout(60);
+  const auto shown = client.Get("/metrics");
+  ASSERT_TRUE(shown);
+  EXPECT_EQ(shown->status, 200);
+  for (const int descriptor : silent) close(descriptor);
 }
 
 }  // namespace

@@ -88,6 +88,7 @@ class RpcTestBase : public ::testing::Test {
 
   // Call before Start to change what is served.
   Limits limits_;
+  ConnectionTimes connection_;
   CallLogOptions call_log_;
   std::shared_ptr<testing::FakeModel> policy_ = std::make_shared<testing::FakeModel>("digest-policy", 0.25);
   std::shared_ptr<testing::FakeModel> reference_ = std::make_shared<testing::FakeModel>("digest-reference", 0.5);
@@ -112,7 +113,8 @@ class RpcTestBase : public ::testing::Test {
     registry_ = std::make_unique<ModelRegistry>(*std::move(registry));
     metrics_ = std::make_unique<Metrics>(
         std::vector<std::string>(std::begin(kMethodNames), std::end(kMethodNames)),
-        std::vector<std::string>(std::begin(kServiceNames), std::end(kServiceNames)), LabelsOf(*registry_));
+        std::vector<std::string>(std::begin(kServiceNames), std::end(kServiceNames)));
+    metrics_->SetModels(LabelsOf(*registry_));
     ScorerOptions options;
     options.scheduler = SchedulerOptionsOf(limits_);
     options.cache = cache_;
@@ -127,7 +129,7 @@ class RpcTestBase : public ::testing::Test {
       ASSERT_TRUE(tokens.ok()) << tokens.status();
       tokens_ = *std::move(tokens);
     }
-    auto server = Server::Start({.address = "127.0.0.1:0", .has_reflection = true},
+    auto server = Server::Start({.address = "127.0.0.1:0", .has_reflection = true, .connection = connection_},
                                 {.registry = registry_.get(),
                                  .scorer = scorer_.get(),
                                  .metrics = metrics_.get(),

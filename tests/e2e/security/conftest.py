@@ -1,31 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Certificates in files, as an operator has them, and ways to talk to a server behind them."""
 import contextlib
-import pathlib
 
 import pytest
+from certificate_folder import CertificateFolder
 from certificates import Authority
 from secure_channel import open_channel
-
-
-class CertificateFolder:
-    """The files that the server is started with; `replace` renews them as certificate managers do, by renaming."""
-
-    def __init__(self, folder: pathlib.Path, authority: Authority, clients: Authority | None = None):
-        self.folder = folder
-        self.authority = authority
-        self.certificate, self.key, self.client_ca = (folder / name for name in ("tls.crt", "tls.key", "clients.crt"))
-        self.flags = ["--tls-certificate", self.certificate, "--tls-key", self.key]
-        self.replace(*authority.issue())
-        if clients is not None:
-            self.client_ca.write_bytes(clients.certificate)
-            self.flags += ["--tls-client-ca", self.client_ca]
-
-    def replace(self, key: bytes, certificate: bytes):
-        for path, content in ((self.key, key), (self.certificate, certificate)):
-            new = path.with_suffix(".new")
-            new.write_bytes(content)
-            new.rename(path)
 
 
 @pytest.fixture(scope="session")

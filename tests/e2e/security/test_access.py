@@ -74,6 +74,16 @@ def test_health_is_open_and_reflection_is_not(guarded):
         assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
 
 
+def test_reflection_beside_tokens_is_there_where_it_is_asked_for(start_server, demo_flags, token_file):
+    token_file.add("scorer", "score")
+    with start_server(*demo_flags, "--token-file", token_file.path, "--reflection", "on") as server:
+        with server.channel() as channel:
+            request = reflection_pb2.ServerReflectionRequest(list_services="")
+            answers = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter([request]), timeout=60)
+            assert next(answers).list_services_response.service
+        assert refusal(server).code == "UNAUTHENTICATED"
+
+
 def test_metrics_need_their_role(guarded):
     def scrape(token):
         request = urllib.request.Request(guarded.metrics_url)

@@ -8,6 +8,8 @@ import threading
 import grpc
 import h2.config
 import h2.connection
+import h2.events
+import h2.settings
 import psutil
 import pytest
 from real_server import wait_until
@@ -17,6 +19,7 @@ MODELS = ["policy", "reference"]
 MIB = 1 << 20
 NUM_IDLE = 10_000
 NUM_RESETS = 20_000
+MAX_CALLS = 1024  # of one connection, at the same time
 QUOTA = (256 + 16 * 64) * MIB  # of all connections: --max-queued-bytes, and 16 of --max-message-bytes
 NUM_NEVER_READ = 200_000  # pairs; what the sockets' buffers hold of their results is some ten thousand
 
@@ -151,6 +154,29 @@ def read_all(plain):
     with contextlib.suppress(OSError):
         while plain.recv(1 << 16):
             pass
+
+
+def test_calls_at_the_same_time_on_one_connection_are_bounded(server):
+    """A client that ignores the bound, which the server announces, loses its connection."""
+    headers = [(":method", "POST"), (":scheme", "http"), (":authority", server.address),
+               (":path", "/prefscore.v1.ModelService/ListModels"), ("te", "trailers"), ("content-type", "application/grpc")]
+    client = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
+    client.initiate_connection()
+    with connect(server) as greedy:
+        greedy.sendall(client.data_to_send())
+        while not (announced := client.remote_settings).max_concurrent_streams < 1 << 31:
+            client.receive_data(greedy.recv(1 << 16))
+        assert announced.max_concurrent_streams == MAX_CALLS
+        announced[h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS] = 2 * MAX_CALLS  # else this side would hold them back
+        announced.acknowledge()
+        for _ in range(MAX_CALLS + 1):  # calls that wait for their message
+            client.send_headers(client.get_next_available_stream_id(), headers)
+        with contextlib.suppress(ConnectionError):
+            greedy.sendall(client.data_to_send())
+            events = []
+            while not events and (data := greedy.recv(1 << 16)):
+                refusals = h2.events.ConnectionTerminated | h2.events.StreamReset
+                events = [event for event in client.receive_data(data) if isinstance(event, refusals)]
 
 
 def test_clients_that_never_read(server, ask, api, demo_pairs):

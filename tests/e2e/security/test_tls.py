@@ -9,9 +9,11 @@ import urllib.request
 
 import grpc
 import pytest
+from certificate_folder import CertificateFolder
 from certificates import Authority
-from secure_channel import open_channel
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from real_server import wait_until
+from secure_channel import open_channel
 
 MODELS = ["policy", "reference"]
 HTTP2 = ["h2"]
@@ -103,6 +105,43 @@ def test_metrics_are_behind_the_same_certificates(tls_server, mutual_tls_server,
     context.load_cert_chain(pem)
     text = urllib.request.urlopen(mutual_tls_server.metrics_url, timeout=60, context=context).read().decode()
     assert "prefscore_build_info" in text
+
+
+def test_the_admin_listener_is_behind_the_same_certificates(
+        start_server, demo_flags, tmp_path, authority, client_authority):
+    folder = CertificateFolder(tmp_path, authority, clients=client_authority)
+    with start_server(*demo_flags, *folder.flags, "--admin-listen", "127.0.0.1:0") as server:
+        def check(credentials):
+            with contextlib.closing(open_channel(server.admin_address, credentials)) as channel:
+                return health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=60).status
+
+        client = client_authority.issue(host="operator")
+        assert check(trusting(authority, client)) == health_pb2.HealthCheckResponse.SERVING
+        for credentials in (None, trusting(authority), trusting(Authority("another"), client)):
+            with pytest.raises(grpc.RpcError) as caught:
+                check(credentials)
+            assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+
+
+def test_a_renewed_authority_of_clients_holds_for_new_connections(
+        start_server, demo_flags, tmp_path, authority, client_authority, ask):
+    folder = CertificateFolder(tmp_path, authority, clients=client_authority)
+    old = trusting(authority, client_authority.issue(host="trainer"))
+    renewed = Authority("authority of clients, renewed")
+    new = trusting(authority, renewed.issue(host="trainer"))
+
+    def is_let_in(address, credentials):
+        try:
+            return ask(address, credentials) == MODELS
+        except grpc.RpcError as error:
+            assert error.code() == grpc.StatusCode.UNAVAILABLE
+            return False
+
+    with start_server(*demo_flags, *folder.flags) as server:
+        assert is_let_in(server.address, old) and not is_let_in(server.address, new)
+        folder.replace_client_ca(renewed)
+        wait_until("clients of the new authority are let in", lambda: is_let_in(server.address, new))
+        assert not is_let_in(server.address, old)
 
 
 def expiry_metric(server, authority):
