@@ -30,6 +30,23 @@ def test_promtool_accepts_the_configuration_and_its_rules():
     assert f"{len(list((PROMETHEUS / 'rules').glob('*.yml')))} rule files found" in output
 
 
+def alertmanager_lines():
+    """What prometheus.yml has as a comment, uncommented."""
+    lines = (PROMETHEUS / "prometheus.yml").read_text().splitlines()
+    start = lines.index("# alerting:")
+    end = next(index for index in range(start, len(lines)) if not lines[index].startswith("# "))
+    return "".join(f"{line[2:]}\n" for line in lines[start:end])
+
+
+@needs_promtool
+def test_the_lines_that_name_an_alertmanager_are_shown_and_accepted(tmp_path):
+    (shown,) = re.findall(r"^  ```yaml\n(.*?)^  ```", (REPO / "deploy/OPERATIONS.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert alertmanager_lines() == re.sub("^  ", "", shown, flags=re.MULTILINE)
+    (tmp_path / "prometheus.yml").write_text(alertmanager_lines())
+    promtool("check", "config", tmp_path / "prometheus.yml")
+    assert yaml.safe_load(alertmanager_lines())["alerting"]["alertmanagers"]
+
+
 @needs_promtool
 @pytest.mark.parametrize("variant", [rule_cases.as_written, rule_cases.on_kubernetes],
                          ids=lambda variant: variant.__name__)
