@@ -9,15 +9,12 @@
 #include "server/config/config.h"
 #include "server/logging/logger.h"
 #include "server/startup/check_files.h"
+#include "server/startup/exit_code.h"
 #include "server/startup/run_server.h"
 #include "server/util/termination_signals.h"
 
 namespace prefscore {
 namespace {
-
-// Exit codes. 0: stopped as asked, and whatever was admitted is answered.
-constexpr int kFailed = 1;  // could not start
-constexpr int kCutOff = 3;  // stopped as asked, but some admitted work was not waited for
 
 // Where there is no log: of a command line that is wrong, or only checked.
 int Fail(const absl::Status& status) {
@@ -43,17 +40,10 @@ int Serve(const CommandLine& line) {
   for (const auto option : absl::StrSplit(line.effective, '\n', absl::SkipEmpty())) {
     logger.Log(LogLevel::kInfo, absl::StrCat("option ", option));
   }
-  const auto report = RunServer(line.config, signals, logger);
-  if (!report.ok()) {
-    logger.Log(LogLevel::kError, std::string(report.status().message()));
-    return kFailed;
-  }
-  if (report->is_complete()) return 0;
-  logger.Log(LogLevel::kError,
-             absl::StrCat("cut off by the end of --shutdown-grace or a second signal: ", report->num_not_computed,
-                          " pairs, prompts or calls that waited to be scored, ", report->num_not_answered,
-                          " calls that had no answer yet"));
-  return kCutOff;
+  const auto code = RunServer(line.config, signals, logger);
+  if (code.ok()) return *code;
+  logger.Log(LogLevel::kError, std::string(code.status().message()));
+  return kFailed;
 }
 
 }  // namespace

@@ -2,15 +2,18 @@
 #   bin/prefscore-server, bin/prefscore
 #   lib/prefscore/            the libraries of the torch wheel that the server loads
 #   lib/systemd/system/       the unit, for this prefix
-#   share/doc/prefscore/      the licence, how to configure, examples
+#   lib/sysusers.d/           the group that may read keys and models
+#   share/doc/prefscore/      the licence, and deploy/: pages for operators, examples, alert rules, dashboards, the chart
 # Other libraries come from the distribution: deploy/docker/runtime-packages.txt names their packages.
 
 install(TARGETS prefscore-server prefscore RUNTIME DESTINATION bin)
 set_target_properties(prefscore-server PROPERTIES INSTALL_RPATH "$ORIGIN/../lib/prefscore")
-install(FILES ${PROJECT_SOURCE_DIR}/LICENSE ${PROJECT_SOURCE_DIR}/deploy/CONFIGURATION.md
-  DESTINATION share/doc/prefscore)
-install(DIRECTORY ${PROJECT_SOURCE_DIR}/deploy/config DESTINATION share/doc/prefscore)
-install(FILES ${PROJECT_SOURCE_DIR}/deploy/systemd/gpu.conf DESTINATION share/doc/prefscore/systemd)
+install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION share/doc/prefscore)
+# The whole folder, for its pages lead to each other. (The context that images are built from lacks parts of it.) By kinds
+# of files, so that no key or token goes along that somebody put there.
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/deploy/ DESTINATION share/doc/prefscore FILES_MATCHING
+  REGEX "\\.(md|toml|yml|yaml|json|jsonl|tpl|txt|conf|in|jinja|safetensors)$" REGEX "/(Dockerfile|prefscore/rules)$")
+install(FILES ${PROJECT_SOURCE_DIR}/deploy/systemd/sysusers.conf DESTINATION lib/sysusers.d RENAME prefscore.conf)
 install(CODE "set(unit \"${PROJECT_SOURCE_DIR}/deploy/systemd/prefscore-server.service.in\")")
 install(CODE [[
   configure_file(${unit} "$ENV{DESTDIR}${CMAKE_INSTALL_PREFIX}/lib/systemd/system/prefscore-server.service" @ONLY)

@@ -3,6 +3,7 @@
 
 #include <exception>
 #include <filesystem>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -22,7 +23,12 @@ std::string ResolveDevice(const std::string& device, Logger& logger) {
 }
 
 absl::StatusOr<std::shared_ptr<const Tokenizer>> LoadTokenizer(const ModelFolder& model, const Limits& limits) {
-  if (!std::filesystem::exists(std::filesystem::path(model.folder) / "tokenizer.json")) return nullptr;
+  const std::filesystem::path file = std::filesystem::path(model.folder) / "tokenizer.json";
+  std::error_code error;
+  if (!std::filesystem::exists(file, error)) {
+    if (error) return absl::ErrnoToStatus(error.value(), file.string());
+    return nullptr;
+  }
   TokenizerOptions options;
   options.max_text_bytes = limits.max_text_bytes;
   return Tokenizer::Load(model.folder, options);

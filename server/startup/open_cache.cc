@@ -28,12 +28,11 @@ std::unique_ptr<LogProbCache> OpenCache(const ServerConfig& config, Metrics& met
 }
 
 CacheAtEnd::~CacheAtEnd() {
-  constexpr absl::Duration kGrace = absl::Seconds(10);
-  if (cache_ == nullptr || LogProbCache::Close(std::move(cache_), kGrace)) return;
+  if (cache_ == nullptr || LogProbCache::Close(std::move(cache_), grace_)) return;
   // Not by way of the log, whose thread may not get to it.
-  std::cerr << "prefscore-server: the cache's disk did not answer within " << absl::FormatDuration(kGrace)
+  std::cerr << "prefscore-server: the cache's disk did not answer within " << absl::FormatDuration(grace_)
             << "; what was not written to it is lost" << std::endl;
-  std::_Exit(1);
+  std::_Exit(code_);
 }
 
 }  // namespace prefscore

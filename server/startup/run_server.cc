@@ -18,6 +18,7 @@
 #include "server/metrics/tls_metrics.h"
 #include "server/rpc/admin_server.h"
 #include "server/rpc/grpc_log.h"
+#include "server/rpc/lifecycle.h"
 #include "server/rpc/service_context.h"
 #include "server/scoring/calibration.h"
 #include "server/scoring/health_probe.h"
@@ -26,6 +27,7 @@
 #include "server/startup/load_models.h"
 #include "server/startup/open_cache.h"
 #include "server/startup/open_tokens.h"
+#include "server/startup/service_manager.h"
 #include "server/util/descriptor_limit.h"
 #include "server/util/host_port.h"
 #include "server/util/status_macros.h"
@@ -96,9 +98,18 @@ CalibrationOptions TellCosts(Metrics& metrics, Logger& logger) {
   }};
 }
 
+void TellManager(const std::string& lines, Logger& logger) {
+  const absl::Status status = TellServiceManager(lines);
+  if (!status.ok()) logger.Log(LogLevel::kWarning, absl::StrCat("cannot tell: ", std::string(status.message())));
+}
+
 // Drains until all is answered, the grace is over or a second signal comes.
 DrainReport DrainOn(TerminationSignals& signals, Server& server, const ServerConfig& config, Logger& logger) {
   logger.Log(LogLevel::kInfo, "shutting down");
+  // And three seconds for what else is ended. deploy/ gives a stop as long.
+  const absl::Duration longest = config.shutdown.delay() + config.shutdown.grace() + Server::kLastWords +
+                                 CacheAtEnd::kGrace + absl::Seconds(3);
+  TellManager(absl::StrCat("STOPPING=1\nEXTEND_TIMEOUT_USEC=", absl::ToInt64Microseconds(longest)), logger);
   std::thread second([&] {
     if (!signals.Wait()) return;
     logger.Log(LogLevel::kInfo, "a second signal: what waits is refused");
@@ -112,19 +123,21 @@ DrainReport DrainOn(TerminationSignals& signals, Server& server, const ServerCon
 
 }  // namespace
 
-absl::StatusOr<DrainReport> RunServer(const ServerConfig& config, TerminationSignals& signals, Logger& logger) {
+absl::StatusOr<ExitCode> RunServer(const ServerConfig& config, TerminationSignals& signals, Logger& logger) {
   const GrpcLog grpc_log(logger);
   RaiseDescriptorLimit();
   const auto warn = [&logger](const std::string& text) { logger.Log(LogLevel::kWarning, text); };
   ASSIGN_OR_RETURN(const CertificateFilesOrNull files, OpenCertificateFiles(config.transport, warn));
-  RETURN_IF_ERROR(CheckTokenFile(config.access));  // before models are loaded, which takes long
-  const std::string device = ResolveDevice(config.device.device, logger);
-  ASSIGN_OR_RETURN(const ModelRegistry registry, LoadModels(config, device, logger));
   Metrics metrics({std::begin(kMethodNames), std::end(kMethodNames)},
-                  {std::begin(kServiceNames), std::end(kServiceNames)}, LabelsOf(registry));
+                  {std::begin(kServiceNames), std::end(kServiceNames)});
   metrics.SetQueueLimit(config.limits.max_queued_tokens);
   ASSIGN_OR_RETURN(const GuardedAccess access, OpenTokens(config.access, metrics, logger));
-  const CacheAtEnd cache(OpenCache(config, metrics, logger));
+  const std::string device = ResolveDevice(config.device.device, logger);
+  // Before models are loaded, which may take minutes: who watches sees a server that starts, not one that is down.
+  ASSIGN_OR_RETURN(const auto exposer, StartExposer(config, metrics, device, access.tokens.get(), files, logger));
+  ASSIGN_OR_RETURN(const ModelRegistry registry, LoadModels(config, device, logger));
+  metrics.SetModels(LabelsOf(registry));
+  CacheAtEnd cache(OpenCache(config, metrics, logger));
   ScorerOptions scorer_options;
   scorer_options.cache = cache.get();
   scorer_options.scheduler = SchedulerOptionsOf(config.limits);
@@ -136,16 +149,22 @@ absl::StatusOr<DrainReport> RunServer(const ServerConfig& config, TerminationSig
                                   .call_log = CallLogOptionsOf(config.logging),
                                   .limits = config.limits,
                                   .access = {access.tokens.get()}};
-  ASSIGN_OR_RETURN(const auto exposer, StartExposer(config, metrics, device, access.tokens.get(), files, logger));
   ASSIGN_OR_RETURN(const auto admin, StartAdmin(config, context, access.tokens.get(), files));
+  signals.Serve();  // before the first call is let in: from then on a signal drains
   ASSIGN_OR_RETURN(const auto server, StartServer(config, context, files));
-  signals.Serve();
+  TellManager("READY=1", logger);
   Calibrate(scorer.scheduler(), registry.models(), TellCosts(metrics, logger));
   const HealthProbe health_probe(scorer.scheduler(), scorer.device_health(), registry.models());
   signals.Wait();
   const DrainReport report = DrainOn(signals, *server, config, logger);
   logger.Log(LogLevel::kInfo, absl::StrCat("stopped; since the start ", CallTotals(*metrics.registry())));
-  return report;
+  cache.EndIfItHangsWith(report.is_complete() ? kCacheLost : kCutOff);
+  if (report.is_complete()) return kComplete;
+  logger.Log(LogLevel::kError,
+             absl::StrCat("cut off by the end of --shutdown-grace or a second signal: ", report.num_not_computed,
+                          " pairs, prompts or calls that waited to be scored, ", report.num_not_answered,
+                          " calls that had no answer yet"));
+  return kCutOff;
 }
 
 }  // namespace prefscore

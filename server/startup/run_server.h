@@ -5,12 +5,13 @@
 #include "absl/status/statusor.h"
 #include "server/config/config.h"
 #include "server/logging/logger.h"
-#include "server/rpc/lifecycle.h"
+#include "server/startup/exit_code.h"
 #include "server/util/termination_signals.h"
 
 namespace prefscore {
 
-// Loads, serves until the first signal, drains. An error: it could not start.
-absl::StatusOr<DrainReport> RunServer(const ServerConfig& config, TerminationSignals& signals, Logger& logger);
+// Loads, serves until the first signal, drains, and gives the code to end with; where the cache's disk hangs, it ends the
+// process itself (CacheAtEnd). An error: it could not start.
+absl::StatusOr<ExitCode> RunServer(const ServerConfig& config, TerminationSignals& signals, Logger& logger);
 
 }  // namespace prefscore

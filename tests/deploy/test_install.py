@@ -46,11 +46,35 @@ def test_no_program_names_the_build_folder_as_its_library_path(installed):
         assert paths in ([], ["$ORIGIN/../lib/prefscore"]), program
 
 
-def test_licence_documents_and_examples_are_installed(installed):
-    for name, source in (("LICENSE", "LICENSE"), ("CONFIGURATION.md", "deploy/CONFIGURATION.md"),
-                         ("config/laptop.toml", "deploy/config/laptop.toml"),
-                         ("systemd/gpu.conf", "deploy/systemd/gpu.conf")):
-        assert (installed / "share/doc/prefscore" / name).read_text() == (REPO / source).read_text()
+def test_what_an_operator_needs_is_installed(installed):
+    documents = installed / "share/doc/prefscore"
+    assert (documents / "LICENSE").read_text() == (REPO / "LICENSE").read_text()
+    for name in ("OPERATIONS.md", "RUNBOOK.md", "SECURITY.md", "config/laptop.toml", "systemd/gpu.conf",
+                 "prometheus/rules/service_alerts.yml", "grafana/dashboards/service.json", "helm/prefscore/Chart.yaml"):
+        assert (documents / name).read_text() == (REPO / "deploy" / name).read_text()
+    assert (documents / "helm/prefscore/rules/recording.yml").exists()
+
+
+def test_links_of_installed_pages_stay_within_the_installation(installed):
+    """That their headings are there is what test_documents.py looks at."""
+    pages = sorted((installed / "share/doc/prefscore").rglob("*.md"))
+    links = [(page, path) for page in pages for path in re.findall(r"\]\((?!https?:)([^)#\s]+)", page.read_text())]
+    assert len(pages) > 10 and len(links) > 50
+    for page, path in links:
+        target = (page.parent / path).resolve()
+        assert target.exists() and target.is_relative_to(installed.resolve()), f"{page.name}: {path}"
+
+
+def test_an_upgrade_leaves_the_files_of_a_running_server_alone(build_dir, installed):
+    """It puts new files in their place, where writing into them would end the server."""
+    library, program = installed / "lib/prefscore/libc10.so", installed / "bin/prefscore-server"
+    with open(library, "rb") as old_library, open(program, "rb") as old_program:  # as a running server has them
+        for path in (library, program):
+            os.utime(path, (0, 0))  # of an older version
+        subprocess.run(["cmake", "--install", build_dir, "--prefix", installed, "--strip"], check=True,
+                       stdout=subprocess.DEVNULL, timeout=300)
+        assert library.stat().st_ino != os.fstat(old_library.fileno()).st_ino
+        assert program.stat().st_ino != os.fstat(old_program.fileno()).st_ino
 
 
 @pytest.mark.skipif("VERSION_ID=\"12\"" not in pathlib.Path("/etc/os-release").read_text(),

@@ -1,16 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """The systemd unit: valid where it is installed, sandboxed, and no tighter than what the server does."""
+import os
 import pathlib
 import re
+import shutil
+import socket
 import subprocess
 import urllib.request
 
 import pytest
+from certificates import Authority
 from real_server import Server
+from token_file import TokenFile
 
 DEMO = pathlib.Path(__file__).resolve().parents[2] / "deploy/demo"
 
 UNIT = "lib/systemd/system/prefscore-server.service"
+# Of nobody here: the user that systemd makes for the service, and its group prefscore.
+SERVICE_ID, GROUP_ID = 61234, 61999
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +42,64 @@ def test_stopping_waits_longer_than_the_drain(unit, build_dir, demo_flags):
     stop_s = float(re.search(r"^TimeoutStopSec=(\d+)$", unit.read_text(), re.MULTILINE)[1])
     in_force = subprocess.run([build_dir / "prefscore-server", *demo_flags, "--check-config"], check=True, text=True,
                               stdout=subprocess.PIPE, timeout=120).stdout
-    settings = dict(re.findall(r"^(shutdown-grace|max-batch-ms) = (\S+)$", in_force, re.MULTILINE))
-    assert stop_s > float(settings["shutdown-grace"]) + float(settings["max-batch-ms"]) / 1000
+    settings = dict(re.findall(r"^(shutdown-grace|drain-delay) = (\S+)$", in_force, re.MULTILINE))
+    assert stop_s >= float(settings["drain-delay"]) + float(settings["shutdown-grace"]) + 15
+
+
+def test_systemd_is_told_when_the_server_serves_and_how_long_its_end_may_take(unit, start_server, demo_flags, tmp_path,
+                                                                            monkeypatch):
+    assert "\nType=notify\n" in unit.read_text()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.settimeout(60)
+        manager.bind(str(tmp_path / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        with start_server(*demo_flags, "--drain-delay", 1, "--shutdown-grace", 500) as server:
+            assert manager.recv(4096) == b"READY=1"
+            socket.create_connection(server.address.rsplit(":", 1), timeout=60).close()
+            assert server.stop() == 0
+            assert manager.recv(4096) == b"STOPPING=1\nEXTEND_TIMEOUT_USEC=516000000"
+
+
+def test_the_group_is_one_that_systemd_sysusers_makes(unit, installed, tmp_path):
+    group = re.search(r"^SupplementaryGroups=(\S+)$", unit.read_text(), re.MULTILINE)[1]
+    (tmp_path / "etc").mkdir()
+    subprocess.run(["systemd-sysusers", f"--root={tmp_path}", installed / "lib/sysusers.d/prefscore.conf"], check=True,
+                   timeout=60)
+    assert [line.split(":")[0] for line in (tmp_path / "etc/group").read_text().splitlines()] == [group]
+    passwd = tmp_path / "etc/passwd"
+    assert not passwd.exists() or group not in passwd.read_text()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_the_service_reads_keys_tokens_and_models_of_its_group_and_nobody_else_does(installed, tmp_path):
+    for folder in (installed, *installed.parents, *tmp_path.parents):
+        folder.chmod(folder.stat().st_mode | 0o011)  # pytest's are root's alone
+    tmp_path.chmod(0o755)
+    authority = Authority()
+    key, certificate = authority.issue()
+    (tmp_path / "tls.key").write_bytes(key)
+    (tmp_path / "tls.crt").write_bytes(certificate)
+    TokenFile(tmp_path / "tokens.toml").add("trainer", "score")
+    shutil.copytree(DEMO / "models", tmp_path / "models")
+    for path in (tmp_path / "tls.key", tmp_path / "tokens.toml", *(tmp_path / "models").rglob("*")):
+        os.chown(path, 0, GROUP_ID)
+        path.chmod(0o750 if path.is_dir() else 0o640)
+
+    def check(*groups):
+        return subprocess.run(
+            ["setpriv", f"--reuid={SERVICE_ID}", f"--regid={SERVICE_ID}", *groups, "--no-new-privs",
+             "--inh-caps=-all", "--bounding-set=-all", installed / "bin/prefscore-server", "--check-config",
+             "--tls-certificate", tmp_path / "tls.crt", "--tls-key", tmp_path / "tls.key", "--token-file",
+             tmp_path / "tokens.toml", *(flag for name in ("policy", "reference")
+                                         for flag in ("--model", f"{name}={tmp_path}/models/{name}"))],
+            capture_output=True, text=True, timeout=120, cwd="/", env={})
+
+    as_the_unit = check(f"--groups={GROUP_ID}")
+    assert as_the_unit.returncode == 0, as_the_unit.stderr
+    as_anybody = check("--clear-groups")
+    assert as_anybody.returncode == 1
+    for name in ("tls.key", "tokens.toml", "models/policy", "models/reference"):
+        assert f"{tmp_path}/{name}" in as_anybody.stderr
 
 
 def allowed_system_calls(unit_text):

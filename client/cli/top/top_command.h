@@ -9,7 +9,7 @@
 namespace prefscore::cli {
 
 struct TopOptions {
-  std::string metrics_url = "http://127.0.0.1:9464/metrics";
+  std::string metrics_url = "127.0.0.1:9464";  // HOST:PORT until flags are parsed
   std::string token_file;  // empty: no token is sent
   std::string ca_file;     // empty: the system's certificates
   absl::Duration interval = absl::Seconds(1);

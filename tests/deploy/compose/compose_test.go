@@ -11,11 +11,16 @@ import (
 	"github.com/compose-spec/compose-go/v2/cli"
 )
 
+const (
+	plain   = "../../../docker-compose.yml"
+	secured = "../../../deploy/docker/secured.yml"
+)
+
 // enabledServices gives the names of what `docker compose --profile ... up` would start.
-func enabledServices(t *testing.T, profiles ...string) []string {
+func enabledServices(t *testing.T, files []string, profiles ...string) []string {
 	t.Helper()
 	// The same order of options as in docker compose: .env is read before COMPOSE_PROFILES counts.
-	options, err := cli.NewProjectOptions([]string{"../../../docker-compose.yml"},
+	options, err := cli.NewProjectOptions(files, cli.WithEnv([]string{"PREFSCORE_SECRETS=/srv/secrets"}),
 		cli.WithWorkingDirectory("../../.."), cli.WithEnvFiles(), cli.WithDotEnv,
 		cli.WithDefaultProfiles(profiles...))
 	if err != nil {
@@ -35,9 +40,11 @@ func TestTheProfileChoosesTheServer(t *testing.T) {
 		profiles []string
 		server   string
 	}{{nil, "prefscore-server"}, {[]string{"cpu"}, "prefscore-server"}, {[]string{"gpu"}, "prefscore-server-gpu"}} {
-		got := enabledServices(t, test.profiles...)
-		if want := []string{"grafana", test.server, "prometheus"}; !slices.Equal(got, want) {
-			t.Errorf("profiles %v: %v", test.profiles, got)
+		for _, files := range [][]string{{plain}, {plain, secured}} {
+			got := enabledServices(t, files, test.profiles...)
+			if want := []string{"grafana", test.server, "prometheus"}; !slices.Equal(got, want) {
+				t.Errorf("%v, profiles %v: %v", files, test.profiles, got)
+			}
 		}
 	}
 }

@@ -37,6 +37,20 @@ def test_tls(tls_server, authority, write, health):
         assert refused.returncode == 1 and "UNAVAILABLE" in refused.stderr, flags
 
 
+def test_top_asks_over_tls_where_it_is_given_an_authority(tls_server, authority, write, build_dir):
+    address = tls_server.metrics_url.split("/")[2]
+
+    def top(*flags):
+        return subprocess.run([build_dir / "prefscore", "top", "--once", "--interval", "0.1", "--metrics", address,
+                               *map(str, flags)], capture_output=True, text=True, timeout=120)
+
+    seen = top("--tls-ca", write("ca.crt", authority.certificate))
+    assert seen.returncode == 0 and f"https://{address}/metrics" in seen.stdout, seen.stderr
+    assert top("--tls-ca", write("other.crt", Authority("another").certificate)).returncode == 1
+    assert top("--tls-ca", "/no/such/file").returncode == 2
+    assert top().returncode == 1, "plain text"
+
+
 def test_mutual_tls(mutual_tls_server, authority, client_authority, write, health):
     ca = ("--tls-ca", write("ca.crt", authority.certificate))
     key, certificate = client_authority.issue(host="trainer")
