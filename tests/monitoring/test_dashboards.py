@@ -51,7 +51,7 @@ def test_variables_select_the_source_servers_and_models(name):
     source, *variables = DASHBOARDS[name]["templating"]["list"]
     assert (source["name"], source["type"], source["query"]) == ("datasource", "datasource", SOURCE["type"])
     text = "".join(target["expr"] for panel in DASHBOARDS[name]["panels"] for target in panel["targets"])
-    assert {"instance"} <= {variable["name"] for variable in variables}
+    assert ["namespace", "instance"] == [variable["name"] for variable in variables][:2]
     for variable in variables:
         assert f"${variable['name']}" in text, "a variable that nothing uses"
         assert variable["datasource"] == SOURCE and variable["label"]
@@ -70,6 +70,13 @@ def test_every_metric_is_on_a_panel_or_in_a_rule_or_left_out_for_a_reason():
         queries += [rule["expr"] for group in yaml.safe_load(path.read_text())["groups"] for rule in group["rules"]]
     shown = {family_of(name) for query in queries for name in re.findall(r"\b(?:prefscore|process)_[a-z_]+", query)}
     assert sorted(set(read_metrics()) - shown) == sorted(NOT_SHOWN)
+
+
+@pytest.mark.parametrize("panel", PANELS)
+def test_a_panel_shows_the_deployments_that_are_chosen(panel):
+    for target in panel["targets"]:
+        names = re.findall(r"\b(?:prefscore|process)_\w+", target["expr"])
+        assert names and target["expr"].count('namespace=~"$namespace"') == len(names), target["expr"]
 
 
 @pytest.mark.parametrize("panel", PANELS)
