@@ -24,6 +24,19 @@ def documented_formulas():
     return formulas
 
 
+def test_the_example_is_what_the_formula_gives():
+    text = " ".join(OPERATIONS.read_text().split())
+    line = re.search(r"takes (\S+) us a token, (\S+) us an attended position, (\S+) us a head row", text)
+    microseconds = dict(zip(TERMS, map(float, line.groups())))
+    example = re.search(r"p = (\d+) and two completions of (\d+) tokens have (\d+) tokens, (\d+) attended positions and "
+                        r"(\d+) head rows, (\S+) ms a model; so (\d+) pairs a second", text)
+    p, c, *counts = map(int, example.group(1, 2, 3, 4, 5))
+    assert counts == [documented_formulas()[term](p, c - 1, c - 1) for term in TERMS]
+    milliseconds = sum(microseconds[term] * count for term, count in zip(TERMS, counts)) / 1000
+    assert example[6] == f"{milliseconds:.2f}"
+    assert int(example[7]) == round(1000 / (2 * milliseconds))
+
+
 def test_the_documented_formula_is_what_the_server_predicts_with(start_server, demo_flags, api):
     formulas = documented_formulas()
     with start_server(*demo_flags) as server:
