@@ -9,8 +9,8 @@ from real_server import wait_until
 
 OPERATIONS = pathlib.Path(__file__).resolve().parents[2] / "deploy/OPERATIONS.md"
 TERMS = ("token", "attended position", "head row")
-# prompt, chosen, rejected of each pair, in tokens
-LENGTHS = [(30, 12, 9), (17, 20, 31), (40, 2, 2), (5, 25, 8)]
+# prompt, chosen, rejected, in tokens
+LENGTHS = (60, 24, 15)
 
 
 def documented_formulas():
@@ -41,21 +41,20 @@ def test_the_documented_formula_is_what_the_server_predicts_with(start_server, d
     formulas = documented_formulas()
     with start_server(*demo_flags) as server:
         for model in ("policy", "reference"):
-            wait_until("the cost of a pass is known", lambda: f"model '{model}' takes" in server.log)
-        # The first batch: later ones are predicted from what earlier ones took, too.
-        pairs = [api.ids_pair(*([part + 10 * index] * length for part, length in enumerate(lengths, start=1)))
-                 for index, lengths in enumerate(LENGTHS)]
-        request = api.scoring.ScorePairsRequest(pairs=pairs)
+            wait_until("the cost of a pass is known", lambda: f"model '{model}' takes" in server.log, timeout_s=300)
+        # One pair is one batch, and the first: later ones are predicted from what earlier ones took, too.
+        pair = api.ids_pair(*([part] * length for part, length in enumerate(LENGTHS, start=1)))
         with server.channel() as channel:
-            assert len(api.Scoring(channel).ScorePairs(request, timeout=60).results) == len(pairs)
-        assert server.metric("prefscore_batch_duration_seconds_count") == 1
+            scored = api.Scoring(channel).ScorePairs(api.scoring.ScorePairsRequest(pairs=[pair]), timeout=300)
+        assert scored.results[0].status.code == 0
+        wait_until("the batch is counted", lambda: server.metric("prefscore_batch_duration_seconds_count") == 1)
         seconds = 0
         for model in ("policy", "reference"):
             cost = {per: server.metric("prefscore_cost_seconds", model=model, per=per.replace(" ", "_"))
                     for per in (*TERMS, "forward")}
             seconds += cost["forward"]
-            for prompt, chosen, rejected in LENGTHS:
-                # A completion's last token predicts nothing.
-                seconds += sum(cost[term] * formulas[term](prompt, chosen - 1, rejected - 1) for term in TERMS)
+            prompt, chosen, rejected = LENGTHS
+            # A completion's last token predicts nothing.
+            seconds += sum(cost[term] * formulas[term](prompt, chosen - 1, rejected - 1) for term in TERMS)
         assert seconds > 0
         assert server.metric("prefscore_batch_predicted_seconds_total") == pytest.approx(seconds, rel=1e-6)
