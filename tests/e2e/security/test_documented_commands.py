@@ -43,10 +43,17 @@ def models(server, folder, **tls):
         return [model.name for model in client.models().models]
 
 
-def test_the_certificate_serves(start_server, demo_flags, certificates, server_flags):
+def test_the_certificate_serves(start_server, demo_flags, certificates, server_flags, build_dir):
     with start_server(*demo_flags, *server_flags) as server:
         assert server.address, server.log
         assert models(server, certificates) == ["policy", "reference"]
+        # As the page's client, but for the address, which does not have the name here.
+        client_line = block("prefscore-server ... --listen").splitlines()[1]
+        assert "--server scores.example:50051" in client_line
+        port = server.address.rsplit(":", 1)[1]
+        client_line = client_line.replace("scores.example:50051", f"127.0.0.1:{port} --tls-server-name scores.example")
+        asked = run(client_line, certificates, build_dir)
+        assert (asked.returncode, asked.stdout) == (0, "SERVING\n"), asked.stderr
 
 
 def test_client_certificates_are_made_in_the_same_way(start_server, demo_flags, certificates, server_flags, build_dir):
