@@ -34,9 +34,8 @@ class Server:
         give_up_at = time.monotonic() + timeout_s
         while time.monotonic() < give_up_at:
             listening = re.search(r'\blistening on ([^\s"]+)', self.log)
-            metrics = re.search(r'\bmetrics on (https?://[^\s"]+)', self.log)
-            if listening and metrics:
-                self.address, self.metrics_url = listening[1], metrics[1]
+            if self.has_metrics() and listening:
+                self.address = listening[1]
                 if admin := re.search(r'\badmin service on ([^\s"]+)', self.log):
                     self.admin_address = admin[1]
                 return True
@@ -44,6 +43,12 @@ class Server:
                 return False
             time.sleep(0.02)
         raise TimeoutError(f"the server is not ready after {timeout_s} s:\n{self.log}")
+
+    def has_metrics(self):
+        """Whether metrics are served: also while models are loaded."""
+        if metrics := re.search(r'\bmetrics on (https?://[^\s"]+)', self.log):
+            self.metrics_url = metrics[1]
+        return metrics is not None
 
     def channel(self):
         return grpc.insecure_channel(
@@ -63,9 +68,15 @@ class Server:
         return sum(found)
 
     def stop(self):
+        """Ends it and returns its exit code. A server that does not end is killed, and the test fails."""
         if self.process.poll() is None:
             self.process.terminate()
-        return self.process.wait(timeout=60)
+        try:
+            return self.process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
 
 
 def wait_until(what, condition, timeout_s=60):

@@ -62,18 +62,9 @@ int Clamped(int code) { return std::clamp(code, 0, kNumCodes - 1); }
 
 }  // namespace
 
-Metrics::Metrics(const std::vector<std::string>& methods, const std::vector<std::string>& services,
-                 const std::vector<ModelLabels>& configured_models)
+Metrics::Metrics(const std::vector<std::string>& methods, const std::vector<std::string>& services)
     : registry_(std::make_shared<prometheus::Registry>()) {
   prometheus::Registry& registry = *registry_;
-
-  auto& loaded = GaugeFamily(registry, "prefscore_model_loaded",
-                             "1 where a configured model could be loaded at start, 0 where not, by model");
-  std::vector<ModelLabels> models;  // that can be asked
-  for (const ModelLabels& model : configured_models) {
-    loaded.Add({{"model", model.name}}).Set(model.is_loaded ? 1 : 0);
-    if (model.is_loaded) models.push_back(model);
-  }
 
   auto& requests = CounterFamily(registry, "prefscore_requests_total", "Finished calls by rpc and gRPC code");
   auto& durations = HistogramFamily(registry, "prefscore_request_duration_seconds",
@@ -118,20 +109,6 @@ Metrics::Metrics(const std::vector<std::string>& methods, const std::vector<std:
            .Add({}, kTokenBuckets);
   batch_bytes_ = &HistogramFamily(registry, "prefscore_batch_bytes", "Estimated memory of a batch").Add({}, kByteBuckets);
 
-  auto& forwards = HistogramFamily(registry, "prefscore_forward_duration_seconds",
-                                   "One forward pass over a batch, by model");
-  auto& out_of_memory = CounterFamily(registry, "prefscore_out_of_memory_total",
-                                      "Forward passes that did not fit into memory, by model: each was halved, or its "
-                                      "pair or prompt refused where it was a single completion");
-  auto& costs = GaugeFamily(registry, "prefscore_cost_seconds",
-                            "What a forward pass was measured to cost at start, by model and what it is proportional to");
-  for (const ModelLabels& model : models) {
-    for (const char* term : kCostTerms) {
-      cost_seconds_[model.name].push_back(&costs.Add({{"model", model.name}, {"per", term}}));
-    }
-    out_of_memory_[model.name] = &out_of_memory.Add({{"model", model.name}});
-    forward_duration_[model.name] = &forwards.Add({{"model", model.name}}, kDurationBuckets);
-  }
   auto& tokens = CounterFamily(registry, "prefscore_tokens_total",
                                "Tokens of prompts and completions: computed, saved by computing equal prompts and completions of "
                                "a batch once, saved by the cache of log-probs");
@@ -163,6 +140,36 @@ Metrics::Metrics(const std::vector<std::string>& methods, const std::vector<std:
                                     "signed, so only the buckets are meaningful over time")
                         .Add({}, kMarginBuckets);
 
+  GaugeFamily(registry, "prefscore_build_info", "Always 1; the labels tell the version")
+      .Add({{"version", kVersion}})
+      .Set(1);
+}
+
+void Metrics::SetModels(const std::vector<ModelLabels>& configured_models) {
+  prometheus::Registry& registry = *registry_;
+  auto& loaded = GaugeFamily(registry, "prefscore_model_loaded",
+                             "1 where a configured model could be loaded at start, 0 where not, by model");
+  std::vector<ModelLabels> models;  // that can be asked
+  for (const ModelLabels& model : configured_models) {
+    loaded.Add({{"model", model.name}}).Set(model.is_loaded ? 1 : 0);
+    if (model.is_loaded) models.push_back(model);
+  }
+
+  auto& forwards = HistogramFamily(registry, "prefscore_forward_duration_seconds",
+                                   "One forward pass over a batch, by model");
+  auto& out_of_memory = CounterFamily(registry, "prefscore_out_of_memory_total",
+                                      "Forward passes that did not fit into memory, by model: each was halved, or its "
+                                      "pair or prompt refused where it was a single completion");
+  auto& costs = GaugeFamily(registry, "prefscore_cost_seconds",
+                            "What a forward pass was measured to cost at start, by model and what it is proportional to");
+  for (const ModelLabels& model : models) {
+    for (const char* term : kCostTerms) {
+      cost_seconds_[model.name].push_back(&costs.Add({{"model", model.name}, {"per", term}}));
+    }
+    out_of_memory_[model.name] = &out_of_memory.Add({{"model", model.name}});
+    forward_duration_[model.name] = &forwards.Add({{"model", model.name}}, kDurationBuckets);
+  }
+
   auto& policy_margins = HistogramFamily(registry, "prefscore_policy_margin_nats",
                                          "Log-prob of chosen less log-prob of rejected under a policy, by model; "
                                          "signed, so only the buckets are meaningful over time");
@@ -193,9 +200,6 @@ Metrics::Metrics(const std::vector<std::string>& methods, const std::vector<std:
     }
   }
 
-  GaugeFamily(registry, "prefscore_build_info", "Always 1; the labels tell the version")
-      .Add({{"version", kVersion}})
-      .Set(1);
   auto& model_info = GaugeFamily(registry, "prefscore_model_info", "Always 1; the labels identify a hosted model");
   for (const ModelLabels& model : models) {
     model_info

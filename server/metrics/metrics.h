@@ -3,7 +3,7 @@
 // is counted is a method here.
 //
 // Label values come from fixed sets (methods, gRPC code names, names of the hosted models), so the number of series is
-// bounded. Label children are made at construction: a series is 0 before its first event, not absent.
+// bounded. Label children are made before the first call: a series is 0 before its first event, not absent.
 #pragma once
 
 #include <cstdint>
@@ -53,8 +53,10 @@ struct ScoredPair {
 class Metrics {
  public:
   // `methods`: names of all rpcs, as they will be passed to OnRequest. `services`: likewise of SetServing.
-  Metrics(const std::vector<std::string>& methods, const std::vector<std::string>& services,
-          const std::vector<ModelLabels>& models);
+  Metrics(const std::vector<std::string>& methods, const std::vector<std::string>& services);
+
+  // Once, when models are loaded and before the first call: the series of each.
+  void SetModels(const std::vector<ModelLabels>& models);
 
   // What health says of a service.
   void SetServing(const std::string& service, bool is_serving) { serving_.at(service)->Set(is_serving ? 1 : 0); }

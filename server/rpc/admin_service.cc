@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/rpc/admin_service.h"
 
+#include <algorithm>
 #include <optional>
 #include <string>
 
@@ -93,8 +94,15 @@ grpc::ServerUnaryReactor* AdminService::SetLogLevel(grpc::CallbackServerContext*
       return call.Finish(FieldError("log_level", absl::StrCat(static_cast<int>(call.request().log_level()),
                                                               " is not a known level")));
     }
-    call.response().set_previous_log_level(LogLevelToProto(admin_.logger->level()));
+    // Said under the level that tells more, and as gravely as that wants: a log that falls silent says who silenced it.
+    const LogLevel previous = admin_.logger->level();
+    const LogLevel both = std::min(previous, *level);
+    admin_.logger->SetLevel(both);
+    admin_.logger->Log(std::max(both, LogLevel::kInfo),
+                       absl::StrCat("log level from now on: ", kLogLevelNames[static_cast<std::size_t>(*level)]),
+                       {{"token", call.caller_name()}});
     admin_.logger->SetLevel(*level);
+    call.response().set_previous_log_level(LogLevelToProto(previous));
     call.Finish(absl::OkStatus());
   });
 }
@@ -106,6 +114,7 @@ grpc::ServerUnaryReactor* AdminService::ReloadTokens(grpc::CallbackServerContext
       return call.Finish(WithReason(
           absl::FailedPreconditionError("the server has no token file; --token-file names one"), "NO_TOKEN_FILE"));
     }
+    admin_.logger->Log(LogLevel::kInfo, "the token file is read when asked", {{"token", call.caller_name()}});
     const absl::Status status = admin_.tokens->Reload();
     if (!status.ok()) {
       return call.Finish(WithReason(absl::FailedPreconditionError(std::string(status.message())), "BROKEN_TOKEN_FILE"));

@@ -5,6 +5,7 @@
 #include <grpcpp/health_check_service_interface.h>
 
 #include <memory>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -24,6 +25,12 @@ ServiceContext WithOpenCalls(ServiceContext context, OpenCalls& open_calls) {
 // The service by whose name the health of a model is asked.
 std::string ModelHealthName(const std::string& model) { return absl::StrCat("model/", model); }
 
+void LogHealth(bool is_healthy, Logger& logger) {
+  if (is_healthy) return logger.Log(LogLevel::kInfo, "the device computes again: health is what it was before");
+  logger.Log(LogLevel::kWarning, absl::StrCat("health is NOT_SERVING: ", DeviceHealth::kFailedBatches,
+                                              " batches in a row failed; a probe tries again"));
+}
+
 }  // namespace
 
 Server::Server(const ServiceContext& context)
@@ -38,7 +45,9 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ListenerOptions& lis
                                              {&server->scoring_service_, &server->diagnostics_service_,
                                               &server->model_service_}));
   server->SetServing(v1::ModelService::service_full_name(), true);
-  context.scorer->device_health().Watch([server = server.get(), registry = context.registry](bool is_healthy) {
+  context.scorer->device_health().Watch([server = server.get(), registry = context.registry, logger = context.logger,
+                                         was_healthy = true](bool is_healthy) mutable {
+    if (is_healthy != std::exchange(was_healthy, is_healthy)) LogHealth(is_healthy, *logger);
     grpc::HealthCheckServiceInterface* const health = server->listener_.server->GetHealthCheckService();
     const bool is_serving = is_healthy && registry->missing().empty();
     health->SetServingStatus("", is_serving);

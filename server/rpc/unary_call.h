@@ -55,6 +55,8 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   Response& response() { return response_; }
   const InvalidText& invalid_text() const { return invalid_text_; }
   CallLog& log() { return log_; }
+  // Whose token it came with; "" where none is asked.
+  std::string caller_name() const { return caller_.name(); }
 
   // The call as the scorer sees it.
   Call MakeCall(Priority priority) const {

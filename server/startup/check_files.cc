@@ -9,15 +9,18 @@
 #include "server/startup/load_models.h"
 
 namespace prefscore {
+namespace {
+
+absl::Status CheckTokenFile(const AccessOptions& options) {
+  return options.token_file.empty() ? absl::OkStatus() : ReadTokenFile(options.token_file).status();
+}
+
+}  // namespace
 
 absl::StatusOr<std::shared_ptr<CertificateFiles>> OpenCertificateFiles(
     const TransportOptions& options, std::function<void(const std::string&)> warn) {
   if (options.tls.certificate.empty()) return nullptr;
   return CertificateFiles::Open(options.tls, {.warn = std::move(warn)});
-}
-
-absl::Status CheckTokenFile(const AccessOptions& options) {
-  return options.token_file.empty() ? absl::OkStatus() : ReadTokenFile(options.token_file).status();
 }
 
 absl::Status CheckFiles(const ServerConfig& config, const std::function<void(const std::string&)>& warn) {

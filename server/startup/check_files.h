@@ -17,8 +17,6 @@ namespace prefscore {
 absl::StatusOr<std::shared_ptr<CertificateFiles>> OpenCertificateFiles(
     const TransportOptions& options, std::function<void(const std::string&)> warn);
 
-absl::Status CheckTokenFile(const AccessOptions& options);
-
 // What would keep the server from starting, as far as it shows without reading weights; all of it, a line each.
 absl::Status CheckFiles(const ServerConfig& config, const std::function<void(const std::string&)>& warn);
 

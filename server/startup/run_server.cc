@@ -128,13 +128,15 @@ absl::StatusOr<ExitCode> RunServer(const ServerConfig& config, TerminationSignal
   RaiseDescriptorLimit();
   const auto warn = [&logger](const std::string& text) { logger.Log(LogLevel::kWarning, text); };
   ASSIGN_OR_RETURN(const CertificateFilesOrNull files, OpenCertificateFiles(config.transport, warn));
-  RETURN_IF_ERROR(CheckTokenFile(config.access));  // before models are loaded, which takes long
-  const std::string device = ResolveDevice(config.device.device, logger);
-  ASSIGN_OR_RETURN(const ModelRegistry registry, LoadModels(config, device, logger));
   Metrics metrics({std::begin(kMethodNames), std::end(kMethodNames)},
-                  {std::begin(kServiceNames), std::end(kServiceNames)}, LabelsOf(registry));
+                  {std::begin(kServiceNames), std::end(kServiceNames)});
   metrics.SetQueueLimit(config.limits.max_queued_tokens);
   ASSIGN_OR_RETURN(const GuardedAccess access, OpenTokens(config.access, metrics, logger));
+  const std::string device = ResolveDevice(config.device.device, logger);
+  // Before models are loaded, which may take minutes: who watches sees a server that starts, not one that is down.
+  ASSIGN_OR_RETURN(const auto exposer, StartExposer(config, metrics, device, access.tokens.get(), files, logger));
+  ASSIGN_OR_RETURN(const ModelRegistry registry, LoadModels(config, device, logger));
+  metrics.SetModels(LabelsOf(registry));
   CacheAtEnd cache(OpenCache(config, metrics, logger));
   ScorerOptions scorer_options;
   scorer_options.cache = cache.get();
@@ -147,10 +149,9 @@ absl::StatusOr<ExitCode> RunServer(const ServerConfig& config, TerminationSignal
                                   .call_log = CallLogOptionsOf(config.logging),
                                   .limits = config.limits,
                                   .access = {access.tokens.get()}};
-  ASSIGN_OR_RETURN(const auto exposer, StartExposer(config, metrics, device, access.tokens.get(), files, logger));
   ASSIGN_OR_RETURN(const auto admin, StartAdmin(config, context, access.tokens.get(), files));
+  signals.Serve();  // before the first call is let in: from then on a signal drains
   ASSIGN_OR_RETURN(const auto server, StartServer(config, context, files));
-  signals.Serve();
   TellManager("READY=1", logger);
   Calibrate(scorer.scheduler(), registry.models(), TellCosts(metrics, logger));
   const HealthProbe health_probe(scorer.scheduler(), scorer.device_health(), registry.models());

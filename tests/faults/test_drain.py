@@ -150,6 +150,20 @@ def test_a_signal_while_models_are_loaded_ends_the_server_at_once(build_dir, tmp
         assert "stopped while starting\n" in server.log
 
 
+def test_metrics_are_served_while_models_are_loaded(build_dir, tmp_path):
+    model = tmp_path / "model"
+    model.mkdir()
+    os.mkfifo(model / "config.json")  # whoever opens it waits
+    server = Server(build_dir, tmp_path / "log.txt", "--model", f"policy={model}", "--reference", "policy")
+    try:
+        wait_until("metrics are served", lambda: server.has_metrics())
+        assert server.metric("prefscore_serving") == 0
+        assert server.metric("process_open_fds") > 0
+        assert "listening on" not in server.log
+    finally:
+        server.stop()
+
+
 def test_a_terminal_or_reader_that_goes_away_does_not_stop_the_server(build_dir, demo_flags, start_server):
     with start_server(*demo_flags) as server, server.channel() as channel:
         server.process.send_signal(signal.SIGHUP)

@@ -54,7 +54,8 @@ FuzzedServer::FuzzedServer(const InputFolder& folder) {
                              "policy", "reference"));
   metrics_ = std::make_unique<Metrics>(
       std::vector<std::string>(std::begin(kMethodNames), std::end(kMethodNames)),
-      std::vector<std::string>(std::begin(kServiceNames), std::end(kServiceNames)), LabelsOf(*registry_));
+      std::vector<std::string>(std::begin(kServiceNames), std::end(kServiceNames)));
+  metrics_->SetModels(LabelsOf(*registry_));
   logger_ = std::make_unique<Logger>(LoggerOptions{
       .format = LogFormat::kJson, .level = LogLevel::kDebug, .descriptor = open("/dev/null", O_WRONLY | O_CLOEXEC)});
   folder.Write("tokens.toml", TokenFileText());

@@ -14,7 +14,7 @@
 namespace prefscore::fuzz {
 namespace {
 
-constexpr std::size_t kMaxInputBytes = 16 << 10;
+constexpr std::size_t kMaxInputBytes = 32 << 10;  // the seed has 22 KiB
 
 // Elements that run or load something; and attributes that do, which in a page of ours occur in no tag at all.
 void CheckIsInert(const std::string& page) {

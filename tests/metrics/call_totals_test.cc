@@ -12,8 +12,8 @@ namespace prefscore {
 namespace {
 
 TEST(CallTotalsTest, NamesMethodsCodesAndPairsThatOccurred) {
-  Metrics metrics(std::vector<std::string>{"ScorePairs", "GetModel"}, std::vector<std::string>{},
-                  std::vector<ModelLabels>{{"policy", "policy", "d1", "float32", "mode-1"}});
+  Metrics metrics(std::vector<std::string>{"ScorePairs", "GetModel"}, std::vector<std::string>{});
+  metrics.SetModels({{"policy", "policy", "d1", "float32", "mode-1"}});
   EXPECT_EQ(CallTotals(*metrics.registry()), "no call; pairs scored 0, failed 0");
   metrics.OnRequest("ScorePairs", 0, absl::Seconds(1));
   metrics.OnRequest("ScorePairs", 0, absl::Seconds(1));

@@ -26,10 +26,10 @@ namespace {
 using ::testing::HasSubstr;
 
 std::unique_ptr<Metrics> MakeMetrics() {
-  return std::make_unique<Metrics>(
-      std::vector<std::string>{"ScorePairs", "GetModel"}, std::vector<std::string>{"Scoring", "Models"},
-      std::vector<ModelLabels>{{"policy", "policy", "d1", "float32", "mode-1"},
-                               {"other", "", "d2", "bfloat16", "mode-2"}});
+  auto metrics = std::make_unique<Metrics>(std::vector<std::string>{"ScorePairs", "GetModel"},
+                                           std::vector<std::string>{"Scoring", "Models"});
+  metrics->SetModels({{"policy", "policy", "d1", "float32", "mode-1"}, {"other", "", "d2", "bfloat16", "mode-2"}});
+  return metrics;
 }
 
 // The body of GET /metrics, over a socket.

@@ -11,6 +11,7 @@
 namespace prefscore {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 class AdminTest : public RpcTestBase {
@@ -108,6 +109,19 @@ TEST_F(AdminTest, ChangesTheLevelOfTheLog) {
     EXPECT_EQ(DetailsOf(status).field, "log_level");
   }
   EXPECT_EQ(logger_.level(), LogLevel::kWarning);
+}
+
+TEST_F(AdminTest, TheLogTellsWhoChangesIt) {
+  UseTokens();
+  StartBoth();
+  v1::SetLogLevelRequest request;
+  v1::SetLogLevelResponse response;
+  for (const v1::LogLevel level : {v1::LOG_LEVEL_ERROR, v1::LOG_LEVEL_WARNING}) {
+    request.set_log_level(level);
+    ASSERT_TRUE(admin_->SetLogLevel(WithToken("admin-secret").get(), request, &response).ok());
+  }
+  EXPECT_THAT(log_.Lines(), ElementsAre(HasSubstr(" info log level from now on: error token=operator"),
+                                        HasSubstr(" warning log level from now on: warning token=operator")));
 }
 
 TEST_F(AdminTest, NeedsTheRoleAdmin) {

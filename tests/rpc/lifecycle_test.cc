@@ -2,6 +2,7 @@
 // Health, reflection, drain, and a port that is in use.
 #include <grpcpp/generic/generic_stub.h>
 
+#include <algorithm>
 #include <thread>
 
 #include "grpc/health/v1/health.grpc.pb.h"
@@ -10,6 +11,7 @@
 namespace prefscore {
 namespace {
 
+using ::testing::Contains;
 using ::testing::HasSubstr;
 using HealthResponse = grpc::health::v1::HealthCheckResponse;
 
@@ -64,6 +66,9 @@ TEST_F(LifecycleTest, HealthIsThatOfTheDevice) {
   EXPECT_EQ(score(), grpc::OK);
   EXPECT_EQ(Check(""), HealthResponse::SERVING);
   EXPECT_EQ(MetricValue("prefscore_serving", {{"service", "prefscore.v1.ScoringService"}}), 1);
+  const std::vector<std::string> lines = log_.Lines();
+  EXPECT_EQ(std::ranges::count_if(lines, [](const auto& line) { return line.find(" warning health is NOT_") != line.npos; }), 1);
+  EXPECT_THAT(lines, Contains(HasSubstr(" info the device computes again")));
 }
 
 TEST_F(LifecycleTest, MetricsTellOfADrainedServerThatItDoesNotServe) {

@@ -113,7 +113,8 @@ class RpcTestBase : public ::testing::Test {
     registry_ = std::make_unique<ModelRegistry>(*std::move(registry));
     metrics_ = std::make_unique<Metrics>(
         std::vector<std::string>(std::begin(kMethodNames), std::end(kMethodNames)),
-        std::vector<std::string>(std::begin(kServiceNames), std::end(kServiceNames)), LabelsOf(*registry_));
+        std::vector<std::string>(std::begin(kServiceNames), std::end(kServiceNames)));
+    metrics_->SetModels(LabelsOf(*registry_));
     ScorerOptions options;
     options.scheduler = SchedulerOptionsOf(limits_);
     options.cache = cache_;
