@@ -92,7 +92,7 @@ def test_the_service_reads_keys_tokens_and_models_of_its_group_and_nobody_else_d
              "--tls-certificate", tmp_path / "tls.crt", "--tls-key", tmp_path / "tls.key", "--token-file",
              tmp_path / "tokens.toml", *(flag for name in ("policy", "reference")
                                          for flag in ("--model", f"{name}={tmp_path}/models/{name}"))],
-            capture_output=True, text=True, timeout=120, cwd="/", env={})
+            capture_output=True, text=True, timeout=300, cwd="/", env={})
 
     as_the_unit = check(f"--groups={GROUP_ID}")
     assert as_the_unit.returncode == 0, as_the_unit.stderr
