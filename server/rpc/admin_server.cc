@@ -10,7 +10,7 @@ absl::StatusOr<std::unique_ptr<AdminServer>> AdminServer::Start(const ListenerOp
                                                                 const ServiceContext& context,
                                                                 const AdminContext& admin) {
   std::unique_ptr<AdminServer> server(new AdminServer(context, admin));
-  ASSIGN_OR_RETURN(server->listener_, Listen(listener, context.limits, {&server->service_}));
+  ASSIGN_OR_RETURN(server->listener_, Listen(listener, context.limits, *context.logger, {&server->service_}));
   return server;
 }
 

@@ -41,7 +41,7 @@ Server::Server(const ServiceContext& context)
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ListenerOptions& listener, const ServiceContext& context) {
   std::unique_ptr<Server> server(new Server(context));
-  ASSIGN_OR_RETURN(server->listener_, Listen(listener, context.limits,
+  ASSIGN_OR_RETURN(server->listener_, Listen(listener, context.limits, *context.logger,
                                              {&server->scoring_service_, &server->diagnostics_service_,
                                               &server->model_service_}));
   server->SetServing(v1::ModelService::service_full_name(), true);

@@ -49,14 +49,14 @@ void Listener::Stop(absl::Time deadline) {
   server.reset();
 }
 
-absl::StatusOr<Listener> Listen(const ListenerOptions& options, const Limits& limits,
+absl::StatusOr<Listener> Listen(const ListenerOptions& options, const Limits& limits, Logger& logger,
                                 std::initializer_list<grpc::Service*> services) {
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
 
   Listener listener;
   listener.credentials = ListenerCredentials(options.files);
-  ASSIGN_OR_RETURN(listener.acceptor, Acceptor::Listen(options.address));
+  ASSIGN_OR_RETURN(listener.acceptor, Acceptor::Listen(options.address, logger));
   grpc::ServerBuilder builder;
   builder.SetMaxReceiveMessageSize(static_cast<int>(limits.max_message_bytes));
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxConcurrentCallsPerConnection);

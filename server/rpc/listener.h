@@ -47,7 +47,7 @@ struct Listener {
 };
 
 // Starts to serve `services` and health. UNAVAILABLE where the address cannot be bound.
-absl::StatusOr<Listener> Listen(const ListenerOptions& options, const Limits& limits,
+absl::StatusOr<Listener> Listen(const ListenerOptions& options, const Limits& limits, Logger& logger,
                                 std::initializer_list<grpc::Service*> services);
 
 }  // namespace prefscore

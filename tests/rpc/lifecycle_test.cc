@@ -60,12 +60,12 @@ TEST_F(LifecycleTest, HealthIsThatOfTheDevice) {
   EXPECT_EQ(Check(""), HealthResponse::NOT_SERVING);
   EXPECT_EQ(Check("prefscore.v1.ScoringService"), HealthResponse::NOT_SERVING);
   EXPECT_EQ(Check("prefscore.v1.ModelService"), HealthResponse::SERVING);
-  EXPECT_EQ(MetricValue("prefscore_serving", {{"service", "prefscore.v1.ScoringService"}}), 0);
-  EXPECT_EQ(MetricValue("prefscore_serving", {{"service", "prefscore.v1.ModelService"}}), 1);
+  EXPECT_EQ(MetricValue("prefscore_serving", {{"grpc_service", "prefscore.v1.ScoringService"}}), 0);
+  EXPECT_EQ(MetricValue("prefscore_serving", {{"grpc_service", "prefscore.v1.ModelService"}}), 1);
   policy_->FailWith(absl::OkStatus());
   EXPECT_EQ(score(), grpc::OK);
   EXPECT_EQ(Check(""), HealthResponse::SERVING);
-  EXPECT_EQ(MetricValue("prefscore_serving", {{"service", "prefscore.v1.ScoringService"}}), 1);
+  EXPECT_EQ(MetricValue("prefscore_serving", {{"grpc_service", "prefscore.v1.ScoringService"}}), 1);
   const std::vector<std::string> lines = log_.Lines();
   EXPECT_EQ(std::ranges::count_if(lines, [](const auto& line) { return line.find(" warning health is NOT_") != line.npos; }), 1);
   EXPECT_THAT(lines, Contains(HasSubstr(" info the device computes again")));
@@ -73,9 +73,9 @@ TEST_F(LifecycleTest, HealthIsThatOfTheDevice) {
 
 TEST_F(LifecycleTest, MetricsTellOfADrainedServerThatItDoesNotServe) {
   Start();
-  for (const char* service : kServiceNames) EXPECT_EQ(MetricValue("prefscore_serving", {{"service", service}}), 1);
+  for (const char* service : kServiceNames) EXPECT_EQ(MetricValue("prefscore_serving", {{"grpc_service", service}}), 1);
   EXPECT_TRUE(server_->Drain(kNoDelay).is_complete());
-  for (const char* service : kServiceNames) EXPECT_EQ(MetricValue("prefscore_serving", {{"service", service}}), 0);
+  for (const char* service : kServiceNames) EXPECT_EQ(MetricValue("prefscore_serving", {{"grpc_service", service}}), 0);
 }
 
 // The request is ServerReflectionRequest{list_services: "*"}; the names stand in the response's bytes.
