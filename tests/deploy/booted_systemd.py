@@ -49,14 +49,15 @@ rm -rf "$root"/lib/systemd/system/*.target.wants "$root"/etc/systemd/system/*.wa
 printf '[Unit]\nDefaultDependencies=no\nWants=basic.target systemd-journald.service\n' \
   > "$root/etc/systemd/system/only-this.target"
 cd "$root" && mkdir before && pivot_root . before && umount -l before
-exec env -i container=lxc PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --unit=only-this.target --show-status=0
+exec env -i container=lxc PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+  /lib/systemd/systemd --unit=only-this.target --show-status=0
 """
 
 
 class Systemd:
     def __init__(self, pid):
-        self._enter = ["nsenter", f"--target={pid}", "--mount", "--pid", "--net", "--uts", "--ipc", "--cgroup", "--root",
-                       "--wd", "env", "-i", "PATH=/usr/bin:/usr/sbin:/bin:/sbin"]
+        self._enter = ["nsenter", f"--target={pid}", "--mount", "--pid", "--net", "--uts", "--ipc", "--cgroup",
+                       "--root", "--wd", "env", "-i", "PATH=/usr/bin:/usr/sbin:/bin:/sbin"]
 
     def run(self, *command, timeout_s=300, **options):
         """As root, inside."""
@@ -79,8 +80,8 @@ def why_not() -> str:
         return "no systemd is installed"
     if not all(os.access(folder, os.W_OK) and (folder / "cgroup.procs").exists() for folder in _own_cgroups()):
         return "no cgroup can be made"
-    tried = subprocess.run(["unshare", "--mount", "--pid", "--net", "--cgroup", "--fork", "mount", "-t", "tmpfs", "tmpfs",
-                            "/mnt"], capture_output=True, text=True, timeout=60)
+    tried = subprocess.run(["unshare", "--mount", "--pid", "--net", "--cgroup", "--fork",
+                            "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True, text=True, timeout=60)
     return f"no namespace can be made: {tried.stderr}" if tried.returncode else ""
 
 
@@ -92,8 +93,9 @@ def booted(folder: pathlib.Path, binds: dict[pathlib.Path, str]):
         cgroup.mkdir()
     enter_cgroups = "".join(f"echo $$ > {cgroup}/cgroup.procs; " for cgroup in cgroups)
     process = subprocess.Popen(
-        ["sh", "-c", enter_cgroups + 'exec unshare --mount --pid --net --uts --ipc --cgroup --fork --kill-child sh -c "$@"',
-         "sh", BOOT, "boot", folder, *(part for bind in binds.items() for part in bind)])
+        ["sh", "-c", enter_cgroups + 'exec unshare "$@"', "sh",
+         "--mount", "--pid", "--net", "--uts", "--ipc", "--cgroup", "--fork", "--kill-child",
+         "sh", "-c", BOOT, "boot", folder, *(part for bind in binds.items() for part in bind)])
     try:
         children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children")
 

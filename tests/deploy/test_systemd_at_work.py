@@ -48,8 +48,8 @@ def systemd(installed, tmp_path_factory):
 
 
 def prefscore(systemd, *arguments, **options):
-    return systemd.run(f"{PREFIX}/bin/prefscore", *arguments, "--server", "localhost:50051", "--tls-ca", "/secrets/ca.crt",
-                       **options)
+    return systemd.run(f"{PREFIX}/bin/prefscore", *arguments, "--server", "localhost:50051",
+                       "--tls-ca", "/secrets/ca.crt", **options)
 
 
 def properties(systemd):
