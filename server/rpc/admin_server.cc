@@ -15,7 +15,7 @@ absl::StatusOr<std::unique_ptr<AdminServer>> AdminServer::Start(const ListenerOp
 }
 
 AdminServer::~AdminServer() {
-  if (listener_.server != nullptr) listener_.Stop(absl::Now());
+  if (listener_.server != nullptr) listener_.Stop(absl::ZeroDuration());
 }
 
 }  // namespace prefscore

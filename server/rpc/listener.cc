@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "server/rpc/call_deadline.h"
 #include "server/util/status_macros.h"
 
 namespace prefscore {
@@ -42,9 +43,9 @@ class WithoutReflection : public grpc::ServerBuilderOption {
 
 }  // namespace
 
-void Listener::Stop(absl::Time deadline) {
+void Listener::Stop(absl::Duration farewell) {
   acceptor->Stop();
-  server->Shutdown(absl::ToChronoTime(deadline));
+  server->Shutdown(GrpcTimeAfter(farewell));
   server->Wait();
   server.reset();
 }

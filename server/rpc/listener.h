@@ -38,8 +38,8 @@ struct ListenerOptions {
 // A server with its port and what must live as long.
 struct Listener {
   int port() const { return acceptor->port(); }
-  // No further connections or calls; what is under way goes on until `deadline`, and is then cancelled.
-  void Stop(absl::Time deadline);
+  // No further connections or calls; what is under way goes on for `farewell`, and is then cancelled.
+  void Stop(absl::Duration farewell);
 
   std::shared_ptr<grpc::ServerCredentials> credentials;
   std::unique_ptr<Acceptor> acceptor;

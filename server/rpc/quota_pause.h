@@ -9,9 +9,9 @@
 #include <optional>
 #include <utility>
 
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "server/access/quota.h"
+#include "server/rpc/call_deadline.h"
 
 namespace prefscore {
 
@@ -28,7 +28,7 @@ class QuotaPause {
     const absl::Duration pause = quota_->Pause();
     if (pause <= absl::ZeroDuration()) return true;
     alarm_.emplace();
-    alarm_->Set(absl::ToChronoTime(absl::Now() + pause), [look_again = std::move(look_again)](bool) { look_again(); });
+    alarm_->Set(GrpcTimeAfter(pause), [look_again = std::move(look_again)](bool) { look_again(); });
     return false;
   }
 

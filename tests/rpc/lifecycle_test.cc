@@ -253,15 +253,23 @@ TEST_F(DrainCutShortTest, TheEndOfTheGraceRefusesWhatWaitsAndLeavesTheBatchInFli
   EXPECT_EQ(report.num_not_answered, 0);
 }
 
-TEST_F(DrainCutShortTest, ABatchThatDoesNotEndIsNotWaitedForBeyondThat) {
-  DrainReport report;
-  std::thread drain([&] { report = server_->Drain({absl::ZeroDuration(), absl::ZeroDuration()}); });
-  in_flight_.done.WaitForNotification();
-  EXPECT_FALSE(in_flight_.status.ok());
-  OpenGate();
-  drain.join();
+TEST_F(DrainCutShortTest, ABatchThatDoesNotEndIsNotWaitedForBeyondThatAndNamed) {
+  const DrainReport report = server_->Drain({absl::ZeroDuration(), absl::ZeroDuration()});
+  EXPECT_FALSE(in_flight_.done.HasBeenNotified());
   EXPECT_EQ(report.num_not_computed, 1);
   EXPECT_EQ(report.num_not_answered, 1);
+  EXPECT_FALSE(report.is_complete());
+  EXPECT_THAT(report.hung_batch, HasSubstr("a batch of 1 pairs or prompts, 6 tokens, under 'policy' and 'reference' has run"));
+  OpenGate();
+  in_flight_.done.WaitForNotification();
+}
+
+TEST_F(DrainCutShortTest, ABatchThatDoesNotEndIsNamedAlsoWhereItsClientIsGone) {
+  in_flight_.context.TryCancel();
+  waiting_.context.TryCancel();
+  in_flight_.done.WaitForNotification();
+  waiting_.done.WaitForNotification();
+  EXPECT_NE(server_->Drain({absl::ZeroDuration(), absl::ZeroDuration()}).hung_batch, "");
 }
 
 TEST_F(DrainCutShortTest, AHurryEndsTheGrace) {
