@@ -26,7 +26,9 @@ struct AccessObserver {
   std::function<void(AccessRefusal)> on_refused = [](auto) {};
   std::function<void(const std::string& token, std::int64_t num_tokens)> on_charged = [](auto&, auto) {};
   std::function<void(const std::string& token, QuotaRefusal)> on_over_quota = [](auto&, auto) {};
-  std::function<void(const std::string&)> on_note = [](auto&) {};  // for the operator, a line
+  // Lines for the operator: what is as it should be, and what is not.
+  std::function<void(const std::string&)> on_note = [](auto&) {};
+  std::function<void(const std::string&)> on_warning = [](auto&) {};
 };
 
 }  // namespace prefscore

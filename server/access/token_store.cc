@@ -158,7 +158,7 @@ absl::Status TokenStore::Reload() {
       fault_ = std::string(entries.status().message());
     }
     observer_.on_reload_failed();
-    observer_.on_note(absl::StrCat("the tokens in force stay: ", std::string(entries.status().message())));
+    observer_.on_warning(absl::StrCat("the tokens in force stay: ", std::string(entries.status().message())));
     return entries.status();
   }
   const std::size_t num_tokens = entries->size();

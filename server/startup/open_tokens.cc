@@ -15,9 +15,11 @@ absl::StatusOr<GuardedAccess> OpenTokens(const AccessOptions& options, Metrics& 
   GuardedAccess access;
   if (options.token_file.empty()) return access;
   AccessObserver observer = metrics.access().Observer();
-  observer.on_note = [&logger](const std::string& note) {
-    logger.Log(LogLevel::kInfo, absl::StrCat("tokens: ", note));
+  const auto log_at = [&logger](LogLevel level) {
+    return [level, &logger](const std::string& line) { logger.Log(level, absl::StrCat("tokens: ", line)); };
   };
+  observer.on_note = log_at(LogLevel::kInfo);
+  observer.on_warning = log_at(LogLevel::kWarning);
   ASSIGN_OR_RETURN(access.tokens, TokenStore::Load(options.token_file, std::move(observer)));
   access.reload = std::make_unique<PeriodicTask>(kTokenFileLookPeriod,
                                                  [&tokens = *access.tokens] { tokens.ReloadIfChanged(); });

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/startup/run_server.h"
 
+#include <cstdlib>
+#include <iostream>
 #include <memory>
 #include <optional>
 #include <span>
@@ -127,6 +129,20 @@ DrainReport DrainOn(TerminationSignals& signals, Server& server, const ServerCon
   return report;
 }
 
+std::string CutOff(const DrainReport& report) {
+  return absl::StrCat("cut off by the end of --shutdown-grace or a second signal: ", report.num_not_computed,
+                      " pairs, prompts or calls that waited to be scored, ", report.num_not_answered,
+                      " calls that had no answer yet");
+}
+
+// What a batch that does not end uses cannot be taken down, and the log's thread is not waited for.
+[[noreturn]] void EndWithHungBatch(const DrainReport& report, const std::string& totals) {
+  std::cerr << absl::StrCat("prefscore-server: ", totals, "\nprefscore-server: ", CutOff(report),
+                            "\nprefscore-server: ended without waiting any longer: ", report.hung_batch, "\n")
+            << std::flush;
+  std::_Exit(kBatchHung);
+}
+
 }  // namespace
 
 absl::StatusOr<ExitCode> RunServer(const ServerConfig& config, TerminationSignals& signals, Logger& logger) {
@@ -166,13 +182,12 @@ absl::StatusOr<ExitCode> RunServer(const ServerConfig& config, TerminationSignal
   const HealthProbe health_probe(scorer.scheduler(), scorer.device_health(), registry.models());
   signals.Wait();
   const DrainReport report = DrainOn(signals, *server, config, logger);
-  logger.Log(LogLevel::kInfo, absl::StrCat("stopped; since the start ", CallTotals(*metrics.registry())));
+  const std::string totals = absl::StrCat("stopped; since the start ", CallTotals(*metrics.registry()));
+  if (!report.hung_batch.empty()) EndWithHungBatch(report, totals);
+  logger.Log(LogLevel::kInfo, totals);
   cache.EndIfItHangsWith(report.is_complete() ? kCacheLost : kCutOff);
   if (report.is_complete()) return kComplete;
-  logger.Log(LogLevel::kError,
-             absl::StrCat("cut off by the end of --shutdown-grace or a second signal: ", report.num_not_computed,
-                          " pairs, prompts or calls that waited to be scored, ", report.num_not_answered,
-                          " calls that had no answer yet"));
+  logger.Log(LogLevel::kError, CutOff(report));
   return kCutOff;
 }
 

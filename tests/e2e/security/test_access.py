@@ -116,7 +116,7 @@ def test_the_file_is_followed_while_a_stream_runs(guarded, token_file, api, demo
         token_file.path.with_suffix(".new").write_text("[[token]")
         token_file.path.with_suffix(".new").rename(token_file.path)
         wait_until("the fault is seen", lambda: guarded.metric("prefscore_token_file_broken") == 1)
-        assert f"the tokens in force stay: {token_file.path}:1:" in guarded.log
+        assert f" warning tokens: the tokens in force stay: {token_file.path}:1:" in guarded.log
         assert lets_in(guarded, "token-of-newcomer")
 
         token_file.remove("scorer")
