@@ -96,7 +96,8 @@ def test_metrics_need_their_role(guarded):
 
     assert scrape("token-of-prometheus") == 200
     assert [scrape(token) for token in (None, "token-of-nobody", "token-of-scorer")] == [401, 401, 403]
-    assert "scrape refused" in guarded.log and "the token 'scorer' has: score" in guarded.log
+    wait_until("a refusal is logged", lambda: "scrape refused" in guarded.log)
+    wait_until("and why", lambda: "the token 'scorer' has: score" in guarded.log)
 
 
 def test_the_file_is_followed_while_a_stream_runs(guarded, token_file, api, demo_pairs):
