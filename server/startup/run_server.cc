@@ -4,7 +4,10 @@
 #include <cstdlib>
 #include <iostream>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 
@@ -55,8 +58,11 @@ absl::StatusOr<std::unique_ptr<MetricsExposer>> StartExposer(const ServerConfig&
   if (files != nullptr) sources.push_back(std::make_shared<TlsMetrics>(files));
   ExposerOptions options = {.address = config.listen.metrics, .files = files};
   if (tokens != nullptr) {
-    options.may_scrape = [tokens](const std::string& authorization) {
-      return tokens->Authorize(authorization, Role::kMetrics).ok();
+    options.may_scrape = [tokens, &logger](std::span<const std::string_view> authorizations) {
+      const auto header = authorizations.empty() ? std::nullopt : std::optional(authorizations.front());
+      const absl::Status status = tokens->Authorize(header, Role::kMetrics).status();
+      if (!status.ok()) logger.Log(LogLevel::kInfo, "scrape refused", {{"error", std::string(status.message())}});
+      return status;
     };
   }
   ASSIGN_OR_RETURN(auto exposer, MetricsExposer::Start(std::move(options), std::move(sources)));
@@ -142,8 +148,11 @@ std::string CutOff(const DrainReport& report) {
 absl::StatusOr<ExitCode> RunServer(const ServerConfig& config, TerminationSignals& signals, Logger& logger) {
   const GrpcLog grpc_log(logger);
   RaiseDescriptorLimit();
-  const auto warn = [&logger](const std::string& text) { logger.Log(LogLevel::kWarning, text); };
-  ASSIGN_OR_RETURN(const CertificateFilesOrNull files, OpenCertificateFiles(config.transport, warn));
+  ASSIGN_OR_RETURN(
+      const CertificateFilesOrNull files,
+      OpenCertificateFiles(config.transport,
+                           {.warn = [&logger](const std::string& text) { logger.Log(LogLevel::kWarning, text); },
+                            .note = [&logger](const std::string& text) { logger.Log(LogLevel::kInfo, text); }}));
   Metrics metrics({std::begin(kMethodNames), std::end(kMethodNames)},
                   {std::begin(kServiceNames), std::end(kServiceNames)});
   metrics.SetQueueLimit(config.limits.max_queued_tokens);
