@@ -52,6 +52,10 @@ int RunAdminStatus(const AdminOptions& options) {
   std::cout << absl::StrFormat("version      %s, serves since %s\n", status->server_version(),
                                TimeText(status->start_time()));
   for (const v1::Model& model : status->models()) {
+    if (model.state() == v1::MODEL_STATE_FAILED) {
+      std::cout << absl::StrFormat("model        %s: NOT LOADED: %s\n", model.name(), model.load_error());
+      continue;
+    }
     std::cout << absl::StrFormat("model        %s: %s, %s, digest %s\n", model.name(), model.architecture(),
                                  model.dtype(), model.digest());
   }

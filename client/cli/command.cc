@@ -33,7 +33,8 @@ absl::StatusOr<client::SecurityOptions> ReadSecurity(const ServerOptions& server
   ASSIGN_OR_RETURN(tls.root_certificates, ReadFile("--tls-ca", server.tls_ca));
   ASSIGN_OR_RETURN(tls.certificate, ReadFile("--tls-certificate", server.tls_certificate));
   ASSIGN_OR_RETURN(tls.key, ReadFile("--tls-key", server.tls_key));
-  if (server.has_tls || !server.tls_ca.empty() || !server.tls_certificate.empty()) security.tls = std::move(tls);
+  tls.server_name = server.tls_server_name;
+  if (server.has_tls || !server.tls_server_name.empty() || !server.tls_ca.empty() || !server.tls_certificate.empty()) security.tls = std::move(tls);
   ASSIGN_OR_RETURN(const std::string token, ReadFile("--token-file", server.token_file));
   security.token = std::string(absl::StripAsciiWhitespace(token));
   return security;

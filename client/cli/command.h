@@ -23,6 +23,7 @@ struct ServerOptions {
   std::string address;  // HOST:PORT
   absl::Duration timeout;
   bool has_tls = false;  // implied by the files
+  std::string tls_server_name;  // implies TLS; empty: the address's
   // Names of files; empty: not given.
   std::string tls_ca;
   std::string tls_certificate;

@@ -20,6 +20,41 @@ std::string Violations(const google::rpc::BadRequest& bad_request, const std::st
   return text;
 }
 
+// Why no connection comes about. gRPC gives all of it the same code; only its words tell these apart.
+struct SecurityFault {
+  const char* words;
+  const char* explanation;
+  bool is_lasting;
+};
+
+constexpr SecurityFault kSecurityFaults[] = {
+    {"certificate verify failed",
+     "the server's certificate is not trusted here; its authority's goes into TlsOptions::root_certificates (--tls-ca)",
+     true},
+    {"is not in peer certificate",
+     "the server's certificate is for another name; the right one goes into TlsOptions::server_name (--tls-server-name)",
+     true},
+    {"wrong version number", "the server does not speak TLS; without TlsOptions (--tls...) the client does not, either",
+     true},
+    // Also what a server that has no room for connections does, or one that is stopping.
+    {"Socket closed",
+     "the server ended the connection before its greeting; it may want TLS (--tls, --tls-ca) or a certificate of this "
+     "client (--tls-certificate)",
+     false},
+    {"alert certificate required", "the server wants a certificate of this client: TlsOptions::certificate (--tls-certificate)",
+     true},
+};
+
+// Null where the message tells of none.
+const SecurityFault* FindSecurityFault(const std::string& message) {
+  for (const SecurityFault& fault : kSecurityFaults) {
+    if (message.find(fault.words) != std::string::npos && message.find("failed to connect") != std::string::npos) {
+      return &fault;
+    }
+  }
+  return nullptr;
+}
+
 }  // namespace
 
 CallError ToCallError(const google::rpc::Status& status) {
@@ -46,7 +81,13 @@ CallError ToCallError(int code, const std::string& message, const std::string& d
   if (!status.ParseFromString(details) || status.code() != code) status.clear_details();
   status.set_code(code);
   status.set_message(message);
-  return ToCallError(status);
+  CallError error = ToCallError(status);
+  if (!absl::IsUnavailable(error.status)) return error;
+  if (const SecurityFault* const fault = FindSecurityFault(message)) {
+    error.status = absl::UnavailableError(absl::StrCat(fault->explanation, ": ", message));
+    error.is_lasting = fault->is_lasting;
+  }
+  return error;
 }
 
 }  // namespace prefscore::client

@@ -20,11 +20,13 @@ struct CallError {
   absl::Status status;
   // How long the server asks us to wait before the next attempt (google.rpc.RetryInfo).
   std::optional<absl::Duration> retry_delay = std::nullopt;
+  // A repeated call would meet the same, whatever the code says: a certificate that is not trusted, for one.
+  bool is_lasting = false;
 };
 
 CallError ToCallError(const google::rpc::Status& status);
 
-// Of a gRPC status: `details` is its serialised google.rpc.Status, empty where the server sent none.
+// Of a gRPC status; where it tells of a connection that cannot be secured, the message says what helps. `details` is its serialised google.rpc.Status, empty where the server sent none.
 CallError ToCallError(int code, const std::string& message, const std::string& details);
 
 }  // namespace prefscore::client

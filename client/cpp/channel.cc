@@ -75,6 +75,9 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(const std::string& ad
   // While the channel backs off, calls fail without an attempt; the retry policy is the one that waits.
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
+  if (security.tls && !security.tls->server_name.empty()) {
+    arguments.SetSslTargetNameOverride(security.tls->server_name);
+  }
   std::vector<std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>> interceptors;
   if (!security.token.empty()) interceptors.push_back(std::make_unique<TokenInterceptorFactory>(security.token));
   const auto credentials =

@@ -17,6 +17,7 @@ namespace prefscore::client {
 // All PEM.
 struct TlsOptions {
   std::string root_certificates;  // whom to trust; empty: whom this machine trusts
+  std::string server_name = "";   // that its certificate must have; empty: the address's
   std::string certificate;        // this client's, where the server asks for one; given with its key or not at all
   std::string key;
 };

@@ -25,7 +25,7 @@ Backoff::Backoff(RetryPolicy policy) : policy_(WithGenerator(std::move(policy)))
 std::optional<absl::Duration> Backoff::NextDelay(const CallError& error) {
   const bool is_retryable =
       absl::IsUnavailable(error.status) || absl::IsCancelled(error.status) || error.retry_delay.has_value();
-  if (error.status.ok() || !is_retryable || ++num_failed_attempts_ >= policy_.max_attempts) return std::nullopt;
+  if (error.status.ok() || error.is_lasting || !is_retryable || ++num_failed_attempts_ >= policy_.max_attempts) return std::nullopt;
   const double random = policy_.random();
   const absl::Duration backoff = backoff_ * (1 + policy_.jitter * (2 * random - 1));
   backoff_ = std::min(backoff_ * policy_.multiplier, policy_.max_backoff);

@@ -2,7 +2,8 @@
 // Which failed calls are tried again, and when: UNAVAILABLE and CANCELLED after an exponential backoff with jitter,
 // and any error that brings a RetryInfo (RESOURCE_EXHAUSTED: the queue is full) no sooner than it says. The client
 // asks for no cancellation that it reports, so that CANCELLED comes from a server that stops. Everything else fails
-// at once, RESOURCE_EXHAUSTED without a RetryInfo too: a message over the size limit does not shrink by waiting.
+// at once, RESOURCE_EXHAUSTED without a RetryInfo too: a message over the size limit does not shrink by waiting. So
+// does UNAVAILABLE that lasts, as by a certificate that is not trusted.
 #pragma once
 
 #include <functional>

@@ -225,6 +225,17 @@ std::int64_t Scheduler::Abandon() {
   return std::count_if(jobs.begin(), jobs.end(), is_of_a_call) + num_tickets_;
 }
 
+std::optional<BatchInFlight> Scheduler::AwaitBatchEnd(absl::Duration timeout) {
+  absl::MutexLock lock(&mutex_);
+  const auto has_ended = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return num_in_flight_ == 0; };
+  if (AwaitSteadily(mutex_, absl::Condition(&has_ended), timeout)) return std::nullopt;
+  return BatchInFlight{.num_jobs = num_in_flight_,
+                       .num_tokens = batch_tokens_,
+                       .models = batch_models_,
+                       .running = options_.now() - batch_start_,
+                       .predicted_seconds = batch_predicted_seconds_};
+}
+
 bool Scheduler::IsDone() const {
   return queue_.empty() && num_in_flight_ == 0 && num_tickets_ == 0 && callbacks_.empty() && num_calling_back_ == 0;
 }
@@ -313,7 +324,13 @@ void Scheduler::RunBatches() {
         report.num_bytes += job->num_batch_bytes;
         if (!job->is_probe) admission_.Release(job->priority, {job->num_tokens, 0});
       }
-      report.predicted_seconds = batch_predicted_seconds_ = cost_.Seconds(WorkOf(batch));
+      const std::vector<ModelWork> works = WorkOf(batch);
+      report.predicted_seconds = batch_predicted_seconds_ = cost_.Seconds(works);
+      WorkTotals by_model;
+      by_model.Add(works);
+      batch_models_.clear();
+      for (const ModelWork& work : by_model.works()) batch_models_.push_back(work.model);
+      batch_tokens_ = report.num_tokens;
       batch_start_ = now;
       num_in_flight_ = report.num_jobs;
       TellQueue(report.priority);

@@ -47,6 +47,15 @@ struct BatchReport {
   double measured_seconds = 0;
 };
 
+// A batch that is being computed.
+struct BatchInFlight {
+  std::int64_t num_jobs = 0;
+  std::int64_t num_tokens = 0;
+  std::vector<ModelKey> models;  // each once
+  absl::Duration running;        // until now
+  double predicted_seconds = 0;  // 0: nothing was known yet
+};
+
 // What happened, for metrics; must return at once. on_queue_changed is called under the scheduler's lock, so that the
 // last call tells the last state; the others without it.
 struct SchedulerObserver {
@@ -130,6 +139,9 @@ class Scheduler {
   // calls whose jobs were not submitted yet, these are.
   std::int64_t Abandon();
 
+  // Waits until no batch is in flight, at most `timeout`. Returns the one that still is. After Drain or Abandon.
+  std::optional<BatchInFlight> AwaitBatchEnd(absl::Duration timeout);
+
  private:
   friend class Ticket;
 
@@ -174,6 +186,8 @@ class Scheduler {
   Admission admission_ ABSL_GUARDED_BY(mutex_);
   std::int64_t num_tickets_ ABSL_GUARDED_BY(mutex_) = 0;
   std::int64_t num_in_flight_ ABSL_GUARDED_BY(mutex_) = 0;  // jobs
+  std::vector<ModelKey> batch_models_ ABSL_GUARDED_BY(mutex_);  // each once
+  std::int64_t batch_tokens_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Time batch_start_ ABSL_GUARDED_BY(mutex_);
   double batch_predicted_seconds_ ABSL_GUARDED_BY(mutex_) = 0;
   double seconds_per_token_ ABSL_GUARDED_BY(mutex_) = 0;  // of the last batch

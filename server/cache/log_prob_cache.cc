@@ -183,7 +183,7 @@ void LogProbCache::Write(const StoreEntries& entries) {
   if (!status.ok()) {
     observer_.on_error(CacheError::kWrite);
     observer_.on_dropped(num_entries);
-    Note(absl::StrCat("cannot write, entries are dropped until it can: ", std::string(status.message())));
+    Warn(absl::StrCat("cannot write, entries are dropped until it can: ", std::string(status.message())));
     if (absl::IsDataLoss(status)) {
       Close();
       return Open(/*is_damaged=*/true);
@@ -219,18 +219,19 @@ void LogProbCache::Open(bool is_damaged) {
                                note);
   if (!note.empty()) {
     observer_.on_error(CacheError::kOpen);
-    Note(note);
+    Warn(note);
   }
   if (!store.ok()) {
     observer_.on_error(CacheError::kOpen);
-    Note(absl::StrCat("unavailable, everything is computed: ", std::string(store.status().message())));
+    Warn(absl::StrCat("unavailable, everything is computed: ", std::string(store.status().message())));
     next_attempt_ = options_.now() + options_.retry_interval;
     return SetState(CacheState::kUnavailable);
   }
   store_ = *std::move(store);
   const std::int64_t num_bytes = store_->BytesOnDisk();
   observer_.on_stored_bytes(num_bytes);
-  Note(absl::StrCat("holds ", num_bytes, " bytes of at most ", options_.max_bytes));
+  warned_of_.clear();
+  observer_.on_note(absl::StrCat("holds ", num_bytes, " bytes of at most ", options_.max_bytes));
   SetState(CacheState::kServing);
   absl::MutexLock lock(&mutex_);
   is_readable_ = true;
@@ -247,9 +248,8 @@ void LogProbCache::Close() {
 }
 
 // Once: what is tried again and fails in the same way fills no log.
-void LogProbCache::Note(const std::string& note) {
-  if (note == std::exchange(last_note_, note)) return;
-  observer_.on_note(note);
+void LogProbCache::Warn(const std::string& fault) {
+  if (fault != std::exchange(warned_of_, fault)) observer_.on_warning(fault);
 }
 
 void LogProbCache::SetState(CacheState state) {

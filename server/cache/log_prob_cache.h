@@ -52,7 +52,9 @@ struct CacheObserver {
   std::function<void(CacheError)> on_error = [](auto) {};
   std::function<void(CacheState)> on_state = [](auto) {};
   std::function<void(std::int64_t bytes)> on_stored_bytes = [](auto) {};  // on disk, now
-  std::function<void(const std::string&)> on_note = [](auto&) {};         // for the operator, a line
+  // Lines for the operator: what is as it should be, and what is not.
+  std::function<void(const std::string&)> on_note = [](auto&) {};
+  std::function<void(const std::string&)> on_warning = [](auto&) {};
 };
 
 struct LogProbCacheOptions {
@@ -98,7 +100,7 @@ class LogProbCache {
   void Cure();
   void Write(const StoreEntries& entries);
   void SetState(CacheState state);
-  void Note(const std::string& note);
+  void Warn(const std::string& fault);
 
   // [keys], or empty where there is no store.
   std::vector<DiskStore::Found> ReadStore(std::vector<CacheKey> keys);
@@ -110,7 +112,7 @@ class LogProbCache {
   std::unique_ptr<DiskStore> store_;
   absl::Time next_attempt_ = absl::InfinitePast();
   absl::Time next_measurement_ = absl::InfinitePast();
-  std::string last_note_;
+  std::string warned_of_;  // the fault that it has now; empty: none
 
   mutable absl::Mutex mutex_;
   CacheState state_ ABSL_GUARDED_BY(mutex_) = CacheState::kUnavailable;

@@ -3,21 +3,24 @@
 
 #include <httplib.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
-#include <chrono>
 #include <iterator>
 #include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "prometheus/text_serializer.h"
+#include "server/metrics/bounded_stream.h"
+#include "server/metrics/waiting_connections.h"
 #include "server/util/host_port.h"
+#include "server/util/steady_clock.h"
 
 namespace prefscore {
 namespace {
 
-constexpr int kNumThreads = 8;  // so many scrapes at once; each slow reader holds one for kTimeout at most
-constexpr std::chrono::seconds kTimeout(5);
+constexpr int kNumThreads = 32;  // so many scrapes at once
+constexpr std::size_t kMaxRequestBytes = 16 << 10;
 constexpr std::size_t kMaxBodyBytes = 1024;  // a scrape has none
 
 // By default the library lets two servers share a port.
@@ -26,26 +29,67 @@ void SetSocketOptions(int descriptor) {
   setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
 }
 
-// At the start of each handshake: what the files hold now.
-int ServeCurrentCertificate(SSL* connection, int*, void* files) {
-  const std::shared_ptr<const TlsMaterial> material = static_cast<CertificateFiles*>(files)->Current();
-  SSL_CTX* const context = material->context.get();
-  if (SSL_set_SSL_CTX(connection, context) == nullptr) return SSL_CLIENT_HELLO_ERROR;
-  SSL_set_verify(connection, SSL_CTX_get_verify_mode(context), nullptr);
-  SSL_set1_verify_cert_store(connection, SSL_CTX_get_cert_store(context));
-  return SSL_CLIENT_HELLO_SUCCESS;
-}
+class Threads : public httplib::TaskQueue {
+ public:
+  explicit Threads(WaitingConnections& connections) : connections_(connections), pool_(kNumThreads) {}
 
-std::unique_ptr<httplib::Server> MakeServer(const std::shared_ptr<CertificateFiles>& files) {
-  if (files == nullptr) return std::make_unique<httplib::Server>();
-  return std::make_unique<httplib::SSLServer>([files](SSL_CTX& context) {
-    SSL_CTX_set_min_proto_version(&context, TLS1_2_VERSION);
-    // A resumed session would keep the certificate that it began with.
-    SSL_CTX_set_session_cache_mode(&context, SSL_SESS_CACHE_OFF);
-    SSL_CTX_set_options(&context, SSL_OP_NO_TICKET);
-    SSL_CTX_set_client_hello_cb(&context, ServeCurrentCertificate, files.get());
+  void enqueue(std::function<void()> serve_connection) override {
+    connections_.OnOpen();
+    pool_.enqueue(std::move(serve_connection));
+  }
+
+  void shutdown() override {
+    connections_.EndAll();
+    pool_.shutdown();
+  }
+
+ private:
+  WaitingConnections& connections_;
+  httplib::ThreadPool pool_;
+};
+
+// The library's own connections last as long as their peers send a byte now and then, and take headers without end.
+class ScrapeServer : public httplib::Server {
+ public:
+  explicit ScrapeServer(const ExposerOptions& options)
+      : files_(options.files), connection_time_(options.connection_time), connections_(kNumThreads) {
+    set_socket_options(SetSocketOptions);
+    set_payload_max_length(kMaxBodyBytes);
+    new_task_queue = [this] { return new Threads(connections_); };  // the library deletes it
+  }
+
+  // Once it is bound. By default 5 connections may wait to be accepted; those of more clients are not answered.
+  void WidenBacklog() { ::listen(svr_sock_, SOMAXCONN); }
+
+ private:
+  bool process_and_close_socket(socket_t socket) override {
+    Serve(socket);
+    shutdown(socket, SHUT_RDWR);
+    close(socket);
     return true;
-  });
+  }
+
+  void Serve(int socket) {
+    const std::shared_ptr<const TlsMaterial> material = files_ == nullptr ? nullptr : files_->Current();
+    BoundedStream stream(socket, material == nullptr ? nullptr : material->context.get(),
+                         {.end = SteadyNow() + connection_time_, .max_read_bytes = kMaxRequestBytes}, connections_);
+    if (!stream.Greet()) return;
+    bool is_closed = false;
+    // Ranges could ask for the page a thousand times over.
+    process_request(stream, /*close_connection=*/true, is_closed,
+                    [](httplib::Request& request) { request.ranges.clear(); });
+    stream.SayGoodbye();
+  }
+
+  const std::shared_ptr<CertificateFiles> files_;
+  const absl::Duration connection_time_;
+  WaitingConnections connections_;
+};
+
+void Refuse(const absl::Status& status, httplib::Response& response) {
+  response.status = absl::IsPermissionDenied(status) ? 403 : 401;
+  if (response.status == 401) response.set_header("WWW-Authenticate", "Bearer");
+  response.set_content(absl::StrCat(std::string(status.message()), "\n"), "text/plain; charset=utf-8");
 }
 
 std::string TextOf(const MetricsExposer::Sources& sources) {
@@ -61,22 +105,14 @@ std::string TextOf(const MetricsExposer::Sources& sources) {
 
 absl::StatusOr<std::unique_ptr<MetricsExposer>> MetricsExposer::Start(
     ExposerOptions options, Sources sources) {
-  std::unique_ptr<httplib::Server> server = MakeServer(options.files);
-  server->set_socket_options(SetSocketOptions);
-  server->set_read_timeout(kTimeout);
-  server->set_write_timeout(kTimeout);
-  server->set_payload_max_length(kMaxBodyBytes);
-  server->new_task_queue = [] { return new httplib::ThreadPool(kNumThreads); };  // the server deletes it
-  server->Get("/metrics", [files = options.files, may_scrape = options.may_scrape, sources = std::move(sources)](
+  auto server = std::make_unique<ScrapeServer>(options);
+  server->Get("/metrics", [may_scrape = options.may_scrape, sources = std::move(sources)](
                               const httplib::Request& request, httplib::Response& response) {
-    std::vector<std::string_view> authorizations;
-    const auto [begin, end] = request.headers.equal_range("Authorization");
-    for (auto header = begin; header != end; ++header) authorizations.push_back(header->second);
-    if (may_scrape != nullptr && !may_scrape(authorizations)) {
-      response.status = 401;
-      response.set_header("WWW-Authenticate", "Bearer");
-      response.set_content("a token with the role metrics is needed\n", "text/plain; charset=utf-8");
-      return;
+    if (may_scrape != nullptr) {
+      std::vector<std::string_view> authorizations;
+      const auto [begin, end] = request.headers.equal_range("Authorization");
+      for (auto header = begin; header != end; ++header) authorizations.push_back(header->second);
+      if (const absl::Status status = may_scrape(authorizations); !status.ok()) return Refuse(status, response);
     }
     response.set_content(TextOf(sources), "text/plain; version=0.0.4; charset=utf-8");
   });
@@ -94,6 +130,7 @@ absl::StatusOr<std::unique_ptr<MetricsExposer>> MetricsExposer::Start(
     return absl::UnavailableError(absl::StrCat("cannot serve metrics on ", options.address,
                                                ": the port is in use or the address is not this machine's"));
   }
+  server->WidenBacklog();
   return std::unique_ptr<MetricsExposer>(new MetricsExposer(std::move(server), port));
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Serves metrics as GET /metrics over HTTP or HTTPS.
+// Serves metrics as GET /metrics over HTTP or HTTPS, one request a connection.
 #pragma once
 
 #include <atomic>
@@ -11,7 +11,9 @@
 #include <thread>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "prometheus/collectable.h"
 #include "server/tls/certificate_files.h"
 
@@ -22,11 +24,14 @@ class Server;
 namespace prefscore {
 
 struct ExposerOptions {
-  std::string address;  // HOST:PORT; port 0 takes a free one
+  std::string address = "";  // HOST:PORT; port 0 takes a free one
   // Null: plain HTTP. As for gRPC, replaced files hold for new connections, and a client authority for all clients.
   std::shared_ptr<CertificateFiles> files = nullptr;
-  // Whether a scrape with these headers "Authorization" may see the metrics; null: all may.
-  std::function<bool(std::span<const std::string_view>)> may_scrape = nullptr;
+  // Whether a scrape with these headers "Authorization" may see the metrics: OK, or UNAUTHENTICATED (HTTP 401) or
+  // PERMISSION_DENIED (403) with what the caller is told. Null: all may.
+  std::function<absl::Status(std::span<const std::string_view>)> may_scrape = nullptr;
+  // A connection is closed after so long, whatever its peer does.
+  absl::Duration connection_time = absl::Seconds(10);
 };
 
 // Serves as long as it lives, on threads of its own; the destructor waits for the scrapes under way.

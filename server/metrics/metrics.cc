@@ -74,7 +74,7 @@ Metrics::Metrics(const std::vector<std::string>& methods, const std::vector<std:
                         .duration = &durations.Add({{"method", method}}, kDurationBuckets)};
   }
   auto& serving = GaugeFamily(registry, "prefscore_serving", "1 where health says SERVING of the service, else 0");
-  for (const std::string& service : services) serving_[service] = &serving.Add({{"service", service}});
+  for (const std::string& service : services) serving_[service] = &serving.Add({{"grpc_service", service}});
   streams_in_flight_ = &GaugeFamily(registry, "prefscore_streams_in_flight", "Open streams, of pairs to score and of pairs to analyse").Add({});
 
   auto& queued_groups =

@@ -55,10 +55,10 @@ bool IsSpare(int descriptor) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Listen(const std::string& address) {
+absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Listen(const std::string& address, Logger& logger) {
   const int stop_descriptor = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (stop_descriptor < 0) return absl::UnavailableError(absl::StrCat("eventfd: ", std::strerror(errno)));
-  std::unique_ptr<Acceptor> acceptor(new Acceptor(stop_descriptor));
+  std::unique_ptr<Acceptor> acceptor(new Acceptor(stop_descriptor, logger));
   std::string host = HostOf(address);
   if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
   int port = 0;
@@ -137,12 +137,15 @@ void Acceptor::AcceptFrom(int listener) {
   const int connection = accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
   if (connection < 0) {
     if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED) return;
+    Warn(absl::StrCat("connections cannot be accepted: ", std::strerror(errno)));
     pollfd stop = {stop_descriptor_, POLLIN, 0};
     poll(&stop, 1, kRestMs);
     return;
   }
   if (IsSpare(connection)) {
     close(connection);
+    Warn(absl::StrCat("new connections are closed until others go: all but ", kSpareDescriptors,
+                      " of the process's file descriptors are in use; LimitNOFILE of systemd, or ulimit -n, gives more"));
     return;
   }
   SetOption(connection, IPPROTO_TCP, TCP_NODELAY, 1);
@@ -150,6 +153,14 @@ void Acceptor::AcceptFrom(int listener) {
   parameters.listener_fd = listener;
   parameters.fd = connection;
   sink_->HandleNewConnection(&parameters);
+}
+
+void Acceptor::Warn(const std::string& what) {
+  const auto held_back = warnings_.Admit();
+  if (!held_back.has_value()) return;
+  LogFields fields;
+  if (*held_back > 0) fields.emplace_back("held_back", *held_back);
+  logger_.Log(LogLevel::kWarning, what, fields);
 }
 
 }  // namespace prefscore

@@ -2,7 +2,8 @@
 // Takes connections and hands them to gRPC.
 //
 // gRPC can do so itself, but ends its listener for good as soon as it finds no file descriptor for a connection: whoever
-// opens enough of them would stop the server for all. Here such connections are closed, and the next ones are taken.
+// opens enough of them would stop the server for all. Here such connections are closed, which the log tells now and then,
+// and the next ones are taken.
 #pragma once
 
 #include <grpcpp/server_builder.h>
@@ -13,6 +14,9 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "server/logging/line_limit.h"
+#include "server/logging/logger.h"
 
 namespace prefscore {
 
@@ -23,7 +27,7 @@ class Acceptor {
   static constexpr int kSpareDescriptors = 64;
 
   // Listens on all addresses of HOST, on the same port; port 0 takes a free one. UNAVAILABLE where one cannot be bound.
-  static absl::StatusOr<std::unique_ptr<Acceptor>> Listen(const std::string& address);
+  static absl::StatusOr<std::unique_ptr<Acceptor>> Listen(const std::string& address, Logger& logger);
   ~Acceptor();
 
   int port() const { return port_; }
@@ -34,12 +38,15 @@ class Acceptor {
   void Stop();
 
  private:
-  explicit Acceptor(int stop_descriptor) : stop_descriptor_(stop_descriptor) {}
+  Acceptor(int stop_descriptor, Logger& logger) : logger_(logger), stop_descriptor_(stop_descriptor) {}
 
   absl::Status Bind(const std::string& host, int port);
   void Run();
   void AcceptFrom(int listener);
+  void Warn(const std::string& what);
 
+  Logger& logger_;
+  LineLimit warnings_{absl::Seconds(10)};  // for the thread
   const int stop_descriptor_;  // an eventfd, which ends Run
   std::vector<int> listeners_;
   int port_ = 0;

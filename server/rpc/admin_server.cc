@@ -10,12 +10,12 @@ absl::StatusOr<std::unique_ptr<AdminServer>> AdminServer::Start(const ListenerOp
                                                                 const ServiceContext& context,
                                                                 const AdminContext& admin) {
   std::unique_ptr<AdminServer> server(new AdminServer(context, admin));
-  ASSIGN_OR_RETURN(server->listener_, Listen(listener, context.limits, {&server->service_}));
+  ASSIGN_OR_RETURN(server->listener_, Listen(listener, context.limits, *context.logger, {&server->service_}));
   return server;
 }
 
 AdminServer::~AdminServer() {
-  if (listener_.server != nullptr) listener_.Stop(absl::Now());
+  if (listener_.server != nullptr) listener_.Stop(absl::ZeroDuration());
 }
 
 }  // namespace prefscore

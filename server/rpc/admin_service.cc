@@ -69,6 +69,9 @@ grpc::ServerUnaryReactor* AdminService::GetStatus(grpc::CallbackServerContext* r
     for (const HostedModel& model : context_.registry->models()) {
       ModelToProto(model, *context_.registry, *status.add_models());
     }
+    for (const MissingModel& model : context_.registry->missing()) {
+      MissingToProto(model, *context_.registry, *status.add_models());
+    }
     for (const Priority priority : kPriorities) {
       const QueueLoad load = context_.scorer->scheduler().held(priority);
       v1::QueueStatus& queue = *status.add_queues();

@@ -4,12 +4,15 @@
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
 
+#include <algorithm>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "absl/strings/str_join.h"
 #include "server/util/status_macros.h"
+#include "server/util/steady_clock.h"
 
 namespace prefscore {
 namespace {
@@ -41,7 +44,7 @@ Server::Server(const ServiceContext& context)
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ListenerOptions& listener, const ServiceContext& context) {
   std::unique_ptr<Server> server(new Server(context));
-  ASSIGN_OR_RETURN(server->listener_, Listen(listener, context.limits,
+  ASSIGN_OR_RETURN(server->listener_, Listen(listener, context.limits, *context.logger,
                                              {&server->scoring_service_, &server->diagnostics_service_,
                                               &server->model_service_}));
   server->SetServing(v1::ModelService::service_full_name(), true);
@@ -71,28 +74,49 @@ Server::~Server() {
   if (listener_.server != nullptr) Drain({absl::ZeroDuration(), absl::ZeroDuration()});
 }
 
+std::string Server::Describe(const BatchInFlight& batch) const {
+  std::vector<std::string> models;
+  for (const HostedModel& model : context_.registry->models()) {
+    if (std::find(batch.models.begin(), batch.models.end(), model.lm.get()) != batch.models.end()) {
+      models.push_back(absl::StrCat("'", model.name, "'"));
+    }
+  }
+  return absl::StrCat("a batch of ", batch.num_jobs, " pairs or prompts, ", batch.num_tokens, " tokens, under ",
+                      absl::StrJoin(models, " and "), " has run for ", absl::ToDoubleSeconds(batch.running),
+                      " s and has not ended; predicted were ", batch.predicted_seconds, " s");
+}
+
 DrainReport Server::Drain(DrainTimes times) {
   context_.scorer->device_health().Watch(nullptr);
   listener_.server->GetHealthCheckService()->SetServingStatus(false);  // of all services
   for (const char* service : kServiceNames) context_.metrics->SetServing(service, false);
-  hurry_.WaitForNotificationWithTimeout(times.delay);
+  {
+    absl::MutexLock lock(&mutex_);
+    AwaitSteadily(mutex_, absl::Condition(&is_hurried_), times.delay);
+  }
 
-  const absl::Time deadline = absl::Now() + times.grace;
+  const absl::Time grace_end = SteadyNow() + times.grace;
   scoring_service_.DrainStreams();
   diagnostics_service_.DrainStreams();
   if (!context_.scorer->Drain(times.grace)) num_abandoned_ += context_.scorer->Abandon();
   open_calls_.Close();  // whoever still comes is refused, and not waited for
-  open_calls_.AwaitNone(deadline);
+  open_calls_.AwaitNone(grace_end - SteadyNow());
+  const absl::Time end = SteadyNow() + kLastWords;
+  const auto hung_batch = context_.scorer->scheduler().AwaitBatchEnd(kLastWords);
   const DrainReport report = {.num_not_computed = num_abandoned_,
-                              .num_not_answered = open_calls_.AwaitLast(kLastWords)};
+                              .num_not_answered = open_calls_.AwaitLast(end - SteadyNow()),
+                              .hung_batch = hung_batch.has_value() ? Describe(*hung_batch) : ""};
   // Who watches the server's health never ends a call. Refusals get their time to leave.
-  listener_.Stop(absl::Now() + kFarewell);
+  if (report.hung_batch.empty()) listener_.Stop(kFarewell);
   return report;
 }
 
 void Server::HurryDrain() {
-  if (is_hurried_.exchange(true)) return;
-  hurry_.Notify();
+  {
+    absl::MutexLock lock(&mutex_);
+    if (is_hurried_) return;
+    is_hurried_ = true;
+  }
   num_abandoned_ += context_.scorer->Abandon();
   open_calls_.Hurry();
 }

@@ -7,8 +7,9 @@
 #include <memory>
 #include <string>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/notification.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "server/rpc/diagnostics_service.h"
 #include "server/rpc/listener.h"
@@ -30,7 +31,9 @@ struct DrainTimes {
 struct DrainReport {
   std::int64_t num_not_computed = 0;  // pairs and prompts that were queued, and calls that were being tokenised
   std::int64_t num_not_answered = 0;  // calls whose client did not take the answer, or whose batch took too long
-  bool is_complete() const { return num_not_computed == 0 && num_not_answered == 0; }
+  // What is known of a batch that did not end; empty: all have. What it uses cannot be taken down: end the process.
+  std::string hung_batch;
+  bool is_complete() const { return num_not_computed == 0 && num_not_answered == 0 && hung_batch.empty(); }
 };
 
 // Serves from Start until it is drained or destroyed. Health is that of the device: where it fails again and again, all
@@ -46,7 +49,7 @@ class Server {
 
   // Health NOT_SERVING; after the delay new work is refused with UNAVAILABLE; what was admitted is finished and answered;
   // then the server stops. What still waits after the grace is refused, too; the batch in flight gets kLastWords to end.
-  // Once.
+  // Where it does not, the server is not stopped, since gRPC would wait for the batch's calls. Once.
   DrainReport Drain(DrainTimes times);
 
   // Ends delay and grace of the drain that is under way, or to come. At any time, from any thread.
@@ -59,10 +62,11 @@ class Server {
   explicit Server(const ServiceContext& context);
   // In health and metrics.
   void SetServing(const std::string& service, bool is_serving);
+  std::string Describe(const BatchInFlight& batch) const;
 
   OpenCalls open_calls_;
-  absl::Notification hurry_;
-  std::atomic<bool> is_hurried_{false};
+  absl::Mutex mutex_;
+  bool is_hurried_ ABSL_GUARDED_BY(mutex_) = false;
   std::atomic<std::int64_t> num_abandoned_{0};
   const ServiceContext context_;
   ScoringService scoring_service_;

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "server/rpc/call_deadline.h"
 #include "server/util/status_macros.h"
 
 namespace prefscore {
@@ -42,21 +43,21 @@ class WithoutReflection : public grpc::ServerBuilderOption {
 
 }  // namespace
 
-void Listener::Stop(absl::Time deadline) {
+void Listener::Stop(absl::Duration farewell) {
   acceptor->Stop();
-  server->Shutdown(absl::ToChronoTime(deadline));
+  server->Shutdown(GrpcTimeAfter(farewell));
   server->Wait();
   server.reset();
 }
 
-absl::StatusOr<Listener> Listen(const ListenerOptions& options, const Limits& limits,
+absl::StatusOr<Listener> Listen(const ListenerOptions& options, const Limits& limits, Logger& logger,
                                 std::initializer_list<grpc::Service*> services) {
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
 
   Listener listener;
   listener.credentials = ListenerCredentials(options.files);
-  ASSIGN_OR_RETURN(listener.acceptor, Acceptor::Listen(options.address));
+  ASSIGN_OR_RETURN(listener.acceptor, Acceptor::Listen(options.address, logger));
   grpc::ServerBuilder builder;
   builder.SetMaxReceiveMessageSize(static_cast<int>(limits.max_message_bytes));
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxConcurrentCallsPerConnection);

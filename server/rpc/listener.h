@@ -38,8 +38,8 @@ struct ListenerOptions {
 // A server with its port and what must live as long.
 struct Listener {
   int port() const { return acceptor->port(); }
-  // No further connections or calls; what is under way goes on until `deadline`, and is then cancelled.
-  void Stop(absl::Time deadline);
+  // No further connections or calls; what is under way goes on for `farewell`, and is then cancelled.
+  void Stop(absl::Duration farewell);
 
   std::shared_ptr<grpc::ServerCredentials> credentials;
   std::unique_ptr<Acceptor> acceptor;
@@ -47,7 +47,7 @@ struct Listener {
 };
 
 // Starts to serve `services` and health. UNAVAILABLE where the address cannot be bound.
-absl::StatusOr<Listener> Listen(const ListenerOptions& options, const Limits& limits,
+absl::StatusOr<Listener> Listen(const ListenerOptions& options, const Limits& limits, Logger& logger,
                                 std::initializer_list<grpc::Service*> services);
 
 }  // namespace prefscore

@@ -9,6 +9,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "server/util/steady_clock.h"
 
 namespace prefscore {
 
@@ -54,18 +55,18 @@ class OpenCalls {
     is_hurried_ = true;
   }
 
-  // Waits until no call is open, at most until `deadline`.
-  void AwaitNone(absl::Time deadline) {
+  // Waits until no call is open, at most `timeout`.
+  void AwaitNone(absl::Duration timeout) {
     absl::MutexLock lock(&mutex_);
     const auto is_over = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return num_open_ == 0 || is_hurried_; };
-    mutex_.AwaitWithDeadline(absl::Condition(&is_over), deadline);
+    AwaitSteadily(mutex_, absl::Condition(&is_over), timeout);
   }
 
   // Waits at most so long, whoever is in a hurry. Returns how many are open.
   std::int64_t AwaitLast(absl::Duration timeout) {
     absl::MutexLock lock(&mutex_);
     const auto is_none = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return num_open_ == 0; };
-    mutex_.AwaitWithTimeout(absl::Condition(&is_none), timeout);
+    AwaitSteadily(mutex_, absl::Condition(&is_none), timeout);
     return num_open_;
   }
 

@@ -9,9 +9,9 @@
 #include <optional>
 #include <utility>
 
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "server/access/quota.h"
+#include "server/rpc/call_deadline.h"
 
 namespace prefscore {
 
@@ -30,7 +30,7 @@ class QuotaPause {
     alarm_.emplace();
     // An alarm keeps its function after it went off. The stream that owns the alarm is held by the function, which lets
     // it go then: otherwise each would keep the other for good.
-    alarm_->Set(absl::ToChronoTime(absl::Now() + pause),
+    alarm_->Set(GrpcTimeAfter(pause),
                 [look_again = std::move(look_again)](bool) mutable { std::exchange(look_again, nullptr)(); });
     return false;
   }

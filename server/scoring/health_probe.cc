@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/scoring/health_probe.h"
 
-#include <atomic>
 #include <memory>
+#include <utility>
 
 #include "server/scoring/group_job.h"
 #include "server/scoring/job_cost.h"
@@ -27,25 +27,14 @@ std::shared_ptr<GroupJob> SmallestJob(const std::vector<HostedModel>& models) {
 
 HealthProbe::HealthProbe(Scheduler& scheduler, const DeviceHealth& health, const std::vector<HostedModel>& models,
                          absl::Duration interval)
-    : scheduler_(scheduler), health_(health), models_(models), interval_(interval), thread_([this] { Loop(); }) {}
+    : scheduler_(scheduler), health_(health), models_(models), task_(interval, [this] { ProbeIfInDoubt(); }) {}
 
-HealthProbe::~HealthProbe() {
-  {
-    absl::MutexLock lock(&mutex_);
-    stopping_ = true;
-  }
-  thread_.join();
-}
-
-void HealthProbe::Loop() {
-  const auto is_under_way = std::make_shared<std::atomic<bool>>(false);  // the last probe's callback may outlive this
-  absl::MutexLock lock(&mutex_);
-  while (!mutex_.AwaitWithTimeout(absl::Condition(&stopping_), interval_)) {
-    if (!health_.is_in_doubt() || is_under_way->exchange(true)) continue;
-    std::shared_ptr<GroupJob> job = SmallestJob(models_);
-    job->done = [is_under_way](const absl::Status&) { is_under_way->store(false); };
-    if (!scheduler_.SubmitProbe(std::move(job)).ok()) return;  // the server stops
-  }
+void HealthProbe::ProbeIfInDoubt() {
+  if (!health_.is_in_doubt() || is_under_way_->exchange(true)) return;
+  std::shared_ptr<GroupJob> job = SmallestJob(models_);
+  job->done = [is_under_way = is_under_way_](const absl::Status&) { is_under_way->store(false); };
+  // Refused where the server stops: then nobody asks for its health.
+  scheduler_.SubmitProbe(std::move(job)).IgnoreError();
 }
 
 }  // namespace prefscore

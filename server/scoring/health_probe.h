@@ -3,15 +3,15 @@
 // no call could show that it has recovered.
 #pragma once
 
-#include <thread>
+#include <atomic>
+#include <memory>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "server/batching/scheduler.h"
 #include "server/scoring/device_health.h"
 #include "server/scoring/hosted_model.h"
+#include "server/util/periodic_task.h"
 
 namespace prefscore {
 
@@ -21,18 +21,16 @@ class HealthProbe {
  public:
   HealthProbe(Scheduler& scheduler, const DeviceHealth& health, const std::vector<HostedModel>& models,
               absl::Duration interval = absl::Seconds(5));
-  ~HealthProbe();
 
  private:
-  void Loop();
+  void ProbeIfInDoubt();
 
   Scheduler& scheduler_;
   const DeviceHealth& health_;
   const std::vector<HostedModel>& models_;
-  const absl::Duration interval_;
-  absl::Mutex mutex_;
-  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
-  std::thread thread_;
+  // Shared: the last probe's callback may outlive this.
+  const std::shared_ptr<std::atomic<bool>> is_under_way_ = std::make_shared<std::atomic<bool>>(false);
+  const PeriodicTask task_;
 };
 
 }  // namespace prefscore

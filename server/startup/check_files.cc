@@ -18,15 +18,15 @@ absl::Status CheckTokenFile(const AccessOptions& options) {
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<CertificateFiles>> OpenCertificateFiles(
-    const TransportOptions& options, std::function<void(const std::string&)> warn) {
+    const TransportOptions& options, CertificateFiles::World world) {
   if (options.tls.certificate.empty()) return nullptr;
-  return CertificateFiles::Open(options.tls, {.warn = std::move(warn)});
+  return CertificateFiles::Open(options.tls, std::move(world));
 }
 
 absl::Status CheckFiles(const ServerConfig& config, const std::function<void(const std::string&)>& warn) {
   std::string faults;
   for (const absl::Status& status :
-       {OpenCertificateFiles(config.transport, warn).status(), CheckTokenFile(config.access)}) {
+       {OpenCertificateFiles(config.transport, {.warn = warn}).status(), CheckTokenFile(config.access)}) {
     if (!status.ok()) absl::StrAppend(&faults, faults.empty() ? "" : "\n", std::string(status.message()));
   }
   for (const ModelFolder& model : config.models.folders) {

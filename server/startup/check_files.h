@@ -15,7 +15,7 @@ namespace prefscore {
 
 // Null where all listeners serve plain text.
 absl::StatusOr<std::shared_ptr<CertificateFiles>> OpenCertificateFiles(
-    const TransportOptions& options, std::function<void(const std::string&)> warn);
+    const TransportOptions& options, CertificateFiles::World world);
 
 // What would keep the server from starting, as far as it shows without reading weights; all of it, a line each.
 absl::Status CheckFiles(const ServerConfig& config, const std::function<void(const std::string&)>& warn);

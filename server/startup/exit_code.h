@@ -9,6 +9,7 @@ enum ExitCode : int {
   kFailed = 1,     // could not start
   kCutOff = 3,     // stopped as asked, but some admitted work was not waited for
   kCacheLost = 4,  // stopped as asked and all is answered, but the cache's disk hangs
+  kBatchHung = 5,  // stopped as asked, but a batch did not end
 };
 
 }  // namespace prefscore

@@ -16,9 +16,13 @@ std::unique_ptr<LogProbCache> OpenCache(const ServerConfig& config, Metrics& met
     return nullptr;
   }
   CacheObserver observer = metrics.cache().Observer();
-  observer.on_note = [folder = config.cache.folder, &logger](const std::string& note) {
-    logger.Log(LogLevel::kInfo, absl::StrCat("cache ", folder, ": ", note));
+  const auto log_at = [&](LogLevel level) {
+    return [level, folder = config.cache.folder, &logger](const std::string& line) {
+      logger.Log(level, absl::StrCat("cache ", folder, ": ", line));
+    };
   };
+  observer.on_note = log_at(LogLevel::kInfo);
+  observer.on_warning = log_at(LogLevel::kWarning);
   return std::make_unique<LogProbCache>(
       LogProbCacheOptions{.folder = config.cache.folder, .max_bytes = config.cache.max_bytes}, std::move(observer));
 }

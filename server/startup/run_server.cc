@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/startup/run_server.h"
 
+#include <cstdlib>
+#include <iostream>
 #include <memory>
 #include <span>
 #include <string>
@@ -55,8 +57,10 @@ absl::StatusOr<std::unique_ptr<MetricsExposer>> StartExposer(const ServerConfig&
   if (files != nullptr) sources.push_back(std::make_shared<TlsMetrics>(files));
   ExposerOptions options = {.address = config.listen.metrics, .files = files};
   if (tokens != nullptr) {
-    options.may_scrape = [tokens](std::span<const std::string_view> authorizations) {
-      return tokens->Authorize(authorizations, Role::kMetrics).ok();
+    options.may_scrape = [tokens, &logger](std::span<const std::string_view> authorizations) {
+      const absl::Status status = tokens->Authorize(authorizations, Role::kMetrics).status();
+      if (!status.ok()) logger.Log(LogLevel::kInfo, "scrape refused", {{"error", std::string(status.message())}});
+      return status;
     };
   }
   ASSIGN_OR_RETURN(auto exposer, MetricsExposer::Start(std::move(options), std::move(sources)));
@@ -123,13 +127,30 @@ DrainReport DrainOn(TerminationSignals& signals, Server& server, const ServerCon
   return report;
 }
 
+std::string CutOff(const DrainReport& report) {
+  return absl::StrCat("cut off by the end of --shutdown-grace or a second signal: ", report.num_not_computed,
+                      " pairs, prompts or calls that waited to be scored, ", report.num_not_answered,
+                      " calls that had no answer yet");
+}
+
+// What a batch that does not end uses cannot be taken down, and the log's thread is not waited for.
+[[noreturn]] void EndWithHungBatch(const DrainReport& report, const std::string& totals) {
+  std::cerr << absl::StrCat("prefscore-server: ", totals, "\nprefscore-server: ", CutOff(report),
+                            "\nprefscore-server: ended without waiting any longer: ", report.hung_batch, "\n")
+            << std::flush;
+  std::_Exit(kBatchHung);
+}
+
 }  // namespace
 
 absl::StatusOr<ExitCode> RunServer(const ServerConfig& config, TerminationSignals& signals, Logger& logger) {
   const GrpcLog grpc_log(logger);
   RaiseDescriptorLimit();
-  const auto warn = [&logger](const std::string& text) { logger.Log(LogLevel::kWarning, text); };
-  ASSIGN_OR_RETURN(const CertificateFilesOrNull files, OpenCertificateFiles(config.transport, warn));
+  ASSIGN_OR_RETURN(
+      const CertificateFilesOrNull files,
+      OpenCertificateFiles(config.transport,
+                           {.warn = [&logger](const std::string& text) { logger.Log(LogLevel::kWarning, text); },
+                            .note = [&logger](const std::string& text) { logger.Log(LogLevel::kInfo, text); }}));
   Metrics metrics({std::begin(kMethodNames), std::end(kMethodNames)},
                   {std::begin(kServiceNames), std::end(kServiceNames)});
   metrics.SetQueueLimit(config.limits.max_queued_tokens);
@@ -159,13 +180,12 @@ absl::StatusOr<ExitCode> RunServer(const ServerConfig& config, TerminationSignal
   const HealthProbe health_probe(scorer.scheduler(), scorer.device_health(), registry.models());
   signals.Wait();
   const DrainReport report = DrainOn(signals, *server, config, logger);
-  logger.Log(LogLevel::kInfo, absl::StrCat("stopped; since the start ", CallTotals(*metrics.registry())));
+  const std::string totals = absl::StrCat("stopped; since the start ", CallTotals(*metrics.registry()));
+  if (!report.hung_batch.empty()) EndWithHungBatch(report, totals);
+  logger.Log(LogLevel::kInfo, totals);
   cache.EndIfItHangsWith(report.is_complete() ? kCacheLost : kCutOff);
   if (report.is_complete()) return kComplete;
-  logger.Log(LogLevel::kError,
-             absl::StrCat("cut off by the end of --shutdown-grace or a second signal: ", report.num_not_computed,
-                          " pairs, prompts or calls that waited to be scored, ", report.num_not_answered,
-                          " calls that had no answer yet"));
+  logger.Log(LogLevel::kError, CutOff(report));
   return kCutOff;
 }
 

@@ -10,8 +10,8 @@
 
 namespace prefscore {
 
-// Loads, serves until the first signal, drains, and gives the code to end with; where the cache's disk hangs, it ends the
-// process itself (CacheAtEnd). An error: it could not start.
+// Loads, serves until the first signal, drains, and gives the code to end with; where the cache's disk or a batch
+// hangs, it ends the process itself. An error: it could not start.
 absl::StatusOr<ExitCode> RunServer(const ServerConfig& config, TerminationSignals& signals, Logger& logger);
 
 }  // namespace prefscore

@@ -20,8 +20,8 @@ absl::Status TellServiceManager(std::string_view lines) {
   if (name.empty()) return absl::OkStatus();
   sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = {}};
   if ((name[0] != '/' && name[0] != '@') || name.size() >= sizeof address.sun_path) {
-    return absl::InvalidArgumentError(absl::StrCat("NOTIFY_SOCKET '", name, "' names no socket: neither a path nor @NAME "
-                                                   "of less than ", sizeof address.sun_path, " bytes"));
+    return absl::InvalidArgumentError(absl::StrCat("NOTIFY_SOCKET '", name, "' names no socket: neither a path nor ",
+                                                   "@NAME of less than ", sizeof address.sun_path, " bytes"));
   }
   name.copy(address.sun_path, name.size());
   if (name[0] == '@') address.sun_path[0] = '\0';

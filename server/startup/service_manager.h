@@ -8,8 +8,8 @@
 
 namespace prefscore {
 
-// Sends lines of NAME=VALUE to the socket that NOTIFY_SOCKET names: a path, or @ and a name of Linux's own. OK where the
-// variable is not set or empty: nobody wants to know.
+// Sends lines of NAME=VALUE to the socket that NOTIFY_SOCKET names: a path, or @ and a name of Linux's own. OK where
+// the variable is not set or empty: nobody wants to know.
 absl::Status TellServiceManager(std::string_view lines);
 
 }  // namespace prefscore

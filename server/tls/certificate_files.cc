@@ -45,12 +45,13 @@ std::shared_ptr<const TlsMaterial> CertificateFiles::Current() {
   const absl::Duration since_read = world_.now() - read_at_;
   if (since_read >= absl::ZeroDuration() && since_read < kMinReadInterval) return current_;
   const absl::Status status = Read();
-  if (!status.ok() && status.message() != warned_of_) {
-    warned_of_ = std::string(status.message());
+  if (status.message() != fault_) {
+    fault_ = std::string(status.message());
+    is_warned_ = false;
+  } else if (!fault_.empty() && !std::exchange(is_warned_, true)) {
     world_.warn(absl::StrCat("the certificate files have changed and cannot be used; the certificate before them stays in "
-                             "use. ", warned_of_));
+                             "use. ", fault_));
   }
-  if (status.ok()) warned_of_.clear();
   return current_;
 }
 
@@ -66,6 +67,9 @@ absl::Status CertificateFiles::Read() {
   }
   if (current_ != nullptr && current_->pem == pem) return absl::OkStatus();
   ASSIGN_OR_RETURN(current_, ParseTlsMaterial(std::move(pem), files_, read_at_));
+  world_.note(absl::StrCat("the certificate of '", files_.certificate, "' is in use; it ends at ",
+                           DateText(current_->expires_at)));
+  if (!current_->warning.empty()) world_.warn(current_->warning);
   return absl::OkStatus();
 }
 

@@ -22,6 +22,7 @@ class CertificateFiles {
   struct World {
     std::function<absl::Time()> now = absl::Now;
     std::function<void(const std::string&)> warn = [](const std::string&) {};
+    std::function<void(const std::string&)> note = [](const std::string&) {};  // of what goes as it should
   };
 
   // The files are read at most this often.
@@ -30,7 +31,8 @@ class CertificateFiles {
   // INVALID_ARGUMENT names flag, file and fault.
   static absl::StatusOr<std::shared_ptr<CertificateFiles>> Open(TlsFiles files, World world);
 
-  // What the files hold. Files that cannot be used change nothing, and are warned of once.
+  // What the files hold. Files that cannot be used change nothing, and are warned of once, where they are still so at the
+  // next look: a certificate and its key are replaced one after the other.
   std::shared_ptr<const TlsMaterial> Current();
 
  private:
@@ -44,7 +46,8 @@ class CertificateFiles {
   absl::Mutex mutex_;
   std::shared_ptr<const TlsMaterial> current_ ABSL_GUARDED_BY(mutex_);
   absl::Time read_at_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
-  std::string warned_of_ ABSL_GUARDED_BY(mutex_);  // the fault that the files have now; empty: none
+  std::string fault_ ABSL_GUARDED_BY(mutex_);  // that the files had when last looked at; empty: none
+  bool is_warned_ ABSL_GUARDED_BY(mutex_) = false;  // of fault_
 };
 
 }  // namespace prefscore

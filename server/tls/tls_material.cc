@@ -78,16 +78,24 @@ absl::Time TimeOf(const ASN1_TIME* time) {
   return absl::FromTM(fields, absl::UTCTimeZone());
 }
 
-std::string DateText(absl::Time time) { return absl::FormatTime("%Y-%m-%d %H:%M:%S UTC", time, absl::UTCTimeZone()); }
+// What is wrong with its time; empty: nothing.
+std::string TimeFault(const X509* certificate, absl::Time now) {
+  const absl::Time starts_at = TimeOf(X509_get0_notBefore(certificate));
+  const absl::Time ends_at = TimeOf(X509_get0_notAfter(certificate));
+  if (now < starts_at) return absl::StrCat("is not valid before ", DateText(starts_at));
+  return now >= ends_at ? absl::StrCat("expired at ", DateText(ends_at)) : "";
+}
 
-absl::Status CheckValidity(const Source& source, const std::vector<CertificatePtr>& certificates, absl::Time now) {
-  for (const CertificatePtr& certificate : certificates) {
-    const absl::Time starts_at = TimeOf(X509_get0_notBefore(certificate.get()));
-    const absl::Time ends_at = TimeOf(X509_get0_notAfter(certificate.get()));
-    if (now < starts_at) return source.Error(absl::StrCat("is not valid before ", DateText(starts_at)));
-    if (now >= ends_at) return source.Error(absl::StrCat("expired at ", DateText(ends_at)));
+// Of the certificates that lead to an authority. One too many is no fault: clients may know another way.
+std::string ChainWarning(const Source& source, const std::vector<CertificatePtr>& certificates, absl::Time now) {
+  std::string warning;
+  for (std::size_t i = 1; i < certificates.size(); ++i) {
+    const std::string fault = TimeFault(certificates[i].get(), now);
+    if (fault.empty()) continue;
+    absl::StrAppend(&warning, warning.empty() ? absl::StrCat(source.flag, " '", source.path, "': ") : "; ",
+                    "certificate ", i + 1, " ", fault, ", and is sent all the same");
   }
-  return absl::OkStatus();
+  return warning;
 }
 
 absl::Status UseOwnCertificate(SSL_CTX* context, const Source& certificate_source,
@@ -129,6 +137,8 @@ absl::Status TlsFileError(const std::string& flag, const std::string& path, cons
   return absl::InvalidArgumentError(absl::StrCat(flag, " '", path, "': ", what));
 }
 
+std::string DateText(absl::Time time) { return absl::FormatTime("%Y-%m-%d %H:%M:%S UTC", time, absl::UTCTimeZone()); }
+
 absl::StatusOr<std::shared_ptr<const TlsMaterial>> ParseTlsMaterial(TlsPem pem, const TlsFiles& files, absl::Time now) {
   const Source certificate_source{"--tls-certificate", files.certificate};
   const Source key_source{"--tls-key", files.key};
@@ -136,9 +146,16 @@ absl::StatusOr<std::shared_ptr<const TlsMaterial>> ParseTlsMaterial(TlsPem pem, 
   ASSIGN_OR_RETURN(const std::vector<CertificatePtr> certificates,
                    ParseCertificates(certificate_source, pem.certificates));
   ASSIGN_OR_RETURN(const KeyPtr key, ParseKey(key_source, pem.key));
-  RETURN_IF_ERROR(CheckValidity(certificate_source, certificates, now));
+  if (const std::string fault = TimeFault(certificates.front().get(), now); !fault.empty()) {
+    return certificate_source.Error(fault);
+  }
   const std::shared_ptr<SSL_CTX> context(SSL_CTX_new(TLS_server_method()), SSL_CTX_free);
   SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);
+  // A resumed session would keep the certificate that it began with.
+  SSL_CTX_set_session_cache_mode(context.get(), SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_options(context.get(), SSL_OP_NO_TICKET);
+  // Scrapes write as much as fits, and the rest from another place.
+  SSL_CTX_set_mode(context.get(), SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   RETURN_IF_ERROR(UseOwnCertificate(context.get(), certificate_source, certificates, key_source, key.get()));
   if (!pem.client_ca.empty()) {
     RETURN_IF_ERROR(RequireClientCertificates(context.get(), {"--tls-client-ca", files.client_ca}, pem.client_ca));
@@ -146,9 +163,11 @@ absl::StatusOr<std::shared_ptr<const TlsMaterial>> ParseTlsMaterial(TlsPem pem, 
 
   absl::Time expires_at = absl::InfiniteFuture();
   for (const CertificatePtr& certificate : certificates) {
-    expires_at = std::min(expires_at, TimeOf(X509_get0_notAfter(certificate.get())));
+    const absl::Time ends_at = TimeOf(X509_get0_notAfter(certificate.get()));
+    if (ends_at > now) expires_at = std::min(expires_at, ends_at);
   }
-  return std::make_shared<const TlsMaterial>(TlsMaterial{std::move(pem), context, expires_at});
+  return std::make_shared<const TlsMaterial>(
+      TlsMaterial{std::move(pem), context, expires_at, ChainWarning(certificate_source, certificates, now)});
 }
 
 }  // namespace prefscore

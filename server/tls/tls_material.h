@@ -31,7 +31,8 @@ struct TlsPem {
 struct TlsMaterial {
   TlsPem pem;
   std::shared_ptr<SSL_CTX> context;  // a server's, with all of the above in it; TLS 1.2 or newer
-  absl::Time expires_at;             // when the first of `certificates` ends
+  absl::Time expires_at;             // when the first of `certificates` ends, of those that had not at the start
+  std::string warning;               // for the operator; empty: there is nothing to say
 };
 
 // `pem` is what `files` hold. INVALID_ARGUMENT where it cannot be served at the time `now`; the message names flag, file
@@ -40,5 +41,8 @@ absl::StatusOr<std::shared_ptr<const TlsMaterial>> ParseTlsMaterial(TlsPem pem, 
 
 // "--tls-key 'key.pem': what", as INVALID_ARGUMENT.
 absl::Status TlsFileError(const std::string& flag, const std::string& path, const std::string& what);
+
+// As an operator reads it: "2027-01-15 08:00:00 UTC".
+std::string DateText(absl::Time time);
 
 }  // namespace prefscore

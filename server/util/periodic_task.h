@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Something that is done again and again.
+// Something that is done again and again, whatever is done to the wall clock.
 #pragma once
 
+#include <condition_variable>
 #include <functional>
+#include <mutex>
 #include <thread>
 
-#include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
 
 namespace prefscore {
@@ -19,7 +20,10 @@ class PeriodicTask {
   PeriodicTask(const PeriodicTask&) = delete;
 
  private:
-  absl::Notification stopped_;
+  // The library's, not absl's: absl waits by the wall clock, and an hour longer where that is set back by one.
+  std::mutex mutex_;
+  std::condition_variable stopped_;
+  bool is_stopped_ = false;  // guarded by mutex_
   std::thread thread_;
 };
 

@@ -403,6 +403,20 @@ TEST_F(SchedulerTest, AbandonRefusesAllButTheBatchInFlightAndCountsIt) {
   EXPECT_EQ(DoneCode("late"), std::nullopt);
 }
 
+TEST_F(SchedulerTest, TellsOfABatchThatDoesNotEnd) {
+  Start({});
+  now_seconds_ += 7;
+  EXPECT_FALSE(scheduler_->Drain(absl::ZeroDuration()));
+  const auto batch = scheduler_->AwaitBatchEnd(absl::ZeroDuration());
+  ASSERT_TRUE(batch.has_value());
+  EXPECT_EQ(batch->num_jobs, 1);
+  EXPECT_EQ(batch->num_tokens, 1);
+  EXPECT_THAT(batch->models, ElementsAre(&kModel));
+  EXPECT_EQ(batch->running, absl::Seconds(7));
+  release_first_.Notify();
+  EXPECT_FALSE(scheduler_->AwaitBatchEnd(absl::Seconds(60)).has_value());
+}
+
 TEST_F(SchedulerTest, DestructionFailsWhatIsQueued) {
   Start({.batch = {.max_tokens = 1}});
   ASSERT_TRUE(Submit({MakeJob("a", 1)}).ok());

@@ -145,7 +145,7 @@ TEST_F(CacheFaultsTest, AStoreThatCannotBeReadIsMadeAnewAndSaysSo) {
   cache_.reset();
   std::ofstream(store() / "CURRENT", std::ios::trunc) << "nonsense";
   Open();
-  EXPECT_THAT(told_.notes(), HasSubstr("cannot be read and was deleted"));
+  EXPECT_THAT(told_.notes(), HasSubstr("WARNING: what it held cannot be read and was deleted"));
   EXPECT_EQ(told_["open errors"], 1);
   EXPECT_EQ(CountRight(0, 100), 0);
 }
@@ -203,7 +203,7 @@ TEST_F(CacheFaultsTest, AFaultyDiskCostsEntriesUntilItHasRoomAgain) {
     now += absl::Seconds(1);
   }
   EXPECT_EQ(cache_->state(), CacheState::kNotWriting);
-  EXPECT_THAT(told_.notes(), HasSubstr("cannot write"));
+  EXPECT_THAT(told_.notes(), HasSubstr("WARNING: cannot write"));
   EXPECT_EQ(told_["written"] + told_["dropped"], 1050);
   EXPECT_GE(told_["dropped"], 49);
   EXPECT_EQ(CountRight(0, 1000), 1000) << "what was written is still read";

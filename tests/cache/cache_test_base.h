@@ -41,10 +41,8 @@ class Told {
       constexpr const char* kNames[] = {"open errors", "read errors", "checksum errors", "write errors"};
       Add(kNames[static_cast<int>(error)], 1);
     };
-    observer.on_note = [this](const std::string& note) {
-      absl::MutexLock lock(&mutex_);
-      notes_ += note + "\n";
-    };
+    observer.on_note = [this](const std::string& note) { AddLine("", note); };
+    observer.on_warning = [this](const std::string& fault) { AddLine("WARNING: ", fault); };
     return observer;
   }
 
@@ -58,6 +56,10 @@ class Told {
   }
 
  private:
+  void AddLine(const std::string& start, const std::string& line) {
+    absl::MutexLock lock(&mutex_);
+    notes_ += start + line + "\n";
+  }
   void Add(const std::string& what, std::int64_t count) {
     absl::MutexLock lock(&mutex_);
     sums_[what] += count;

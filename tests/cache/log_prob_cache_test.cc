@@ -126,7 +126,7 @@ TEST_F(LogProbCacheTest, AFolderThatCannotBeMadeOrWrittenIsNoCache) {
   std::ofstream(temp_.path() / "cache") << "a file where the folder should be";
   Open();
   EXPECT_EQ(cache_->state(), CacheState::kUnavailable);
-  EXPECT_THAT(told_.notes(), HasSubstr("cannot make the folder"));
+  EXPECT_THAT(told_.notes(), HasSubstr("WARNING: unavailable, everything is computed: cannot make the folder"));
   cache_->Store(KeyOf(0), LogpsOf(0));
   cache_->Flush();
   EXPECT_EQ(CountRight(0, 1), 0);

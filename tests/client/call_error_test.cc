@@ -3,10 +3,15 @@
 
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 namespace prefscore::client {
 namespace {
+
+using ::testing::AllOf;
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
 
 constexpr int kInvalidArgument = static_cast<int>(absl::StatusCode::kInvalidArgument);
 
@@ -33,6 +38,23 @@ TEST(CallErrorTest, FieldViolationsJoinTheMessage) {
 TEST(CallErrorTest, WhatTheMessageTellsAlreadyIsNotRepeated) {
   const std::string message = "options.objectives[0].beta: is -1; it must be > 0";
   EXPECT_EQ(ToCallError(WithViolation(message)).status, absl::InvalidArgumentError(message));
+}
+
+TEST(CallErrorTest, ConnectionsThatCannotBeSecuredAreExplained) {
+  constexpr int kUnavailable = static_cast<int>(absl::StatusCode::kUnavailable);
+  const std::string wrong_name = "failed to connect to all addresses; last error: Peer name a is not in peer certificate";
+  const CallError error = ToCallError(kUnavailable, wrong_name, "");
+  EXPECT_THAT(std::string(error.status.message()), AllOf(HasSubstr("--tls-server-name"), EndsWith(": " + wrong_name)));
+  EXPECT_TRUE(error.is_lasting);
+  const CallError closed = ToCallError(kUnavailable, "failed to connect to all addresses; last error: Socket closed", "");
+  EXPECT_THAT(std::string(closed.status.message()), HasSubstr("--tls-ca"));
+  EXPECT_FALSE(closed.is_lasting) << "a server that stops does so, too";
+  for (const CallError& other : {ToCallError(kUnavailable, "Socket closed", ""),  // later than connecting
+                                 ToCallError(kUnavailable, "failed to connect: Connection refused", ""),
+                                 ToCallError(kInvalidArgument, wrong_name, "")}) {
+    EXPECT_EQ(std::string(other.status.message()).find("--tls"), std::string::npos);
+    EXPECT_FALSE(other.is_lasting);
+  }
 }
 
 TEST(CallErrorTest, RetryInfoIsRead) {

@@ -56,6 +56,17 @@ TEST(RetryTest, AttemptsAreBoundedAndTheLastErrorIsReturned) {
   EXPECT_EQ(time.sleeps.size(), 2);
 }
 
+TEST(RetryTest, WhatLastsIsNotRetried) {
+  FakeTime time;
+  int attempts = 0;
+  const absl::Status status = CallWithRetry(time.Policy(3), absl::InfiniteDuration(), [&](absl::Time) {
+    ++attempts;
+    return CallError{.status = absl::UnavailableError("another certificate"), .is_lasting = true};
+  });
+  EXPECT_EQ(status, absl::UnavailableError("another certificate"));
+  EXPECT_EQ(attempts, 1);
+}
+
 TEST(RetryTest, RetryInfoIsWaitedForAtLeast) {
   for (const double random : {0.0, 0.5, 0.999}) {
     FakeTime time;

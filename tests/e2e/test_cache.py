@@ -2,6 +2,7 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import threading
@@ -149,7 +150,7 @@ def test_a_second_server_on_the_folder_serves_without(api, start_server, demo_fl
 def test_a_folder_that_cannot_be_made_is_no_cache(api, start_server, demo_flags, pairs, tmp_path):
     (tmp_path / "file").write_text("not a folder")
     with start_server(*demo_flags, "--cache-dir", tmp_path / "file" / "cache") as server:
-        assert "unavailable, everything is computed: cannot make the folder" in server.log
+        assert re.search(r" warning cache .*: unavailable, everything is computed: cannot make the folder", server.log)
         assert state(server) == ["unavailable"]
         assert len(score(api, server, pairs)[0]) == len(pairs)
         assert server.metric("prefscore_cache_errors_total", kind="open") >= 1

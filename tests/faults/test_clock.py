@@ -5,7 +5,9 @@ import threading
 import time
 
 import pytest
+from real_server import wait_until
 from scoring_calls import random_pairs, score
+from token_file import TokenFile
 
 LIBRARIES = sorted(pathlib.Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 HOUR_S = 3600
@@ -72,4 +74,18 @@ def test_a_wall_clock_that_jumps_costs_no_call(start_server, demo_flags, wall_cl
         passed_s = time.monotonic() - start
         for name, num_at_once in DURATIONS.items():
             assert 0 <= server.metric(name) <= num_at_once * passed_s, name
+        assert server.stop() == 0
+
+
+def test_a_token_file_is_followed_whatever_the_wall_clock_does(start_server, demo_flags, wall_clock, monkeypatch, tmp_path):
+    token_file = TokenFile(tmp_path / "tokens.toml")
+    token_file.add("first", "score")
+    with start_server(*demo_flags, "--token-file", token_file.path) as server:
+        monkeypatch.delenv("LD_PRELOAD")
+        # Waits that have begun, and those that begin now, would be an hour longer on the wall clock.
+        for offset_s, name in ((HOUR_S, "second"), (0, "third")):
+            wall_clock(offset_s)
+            token_file.add(name, "score")
+            num_tokens = len(token_file.entries)
+            wait_until(f"the {name} token is known", lambda: f"{num_tokens} tokens" in server.log)
         assert server.stop() == 0

@@ -14,7 +14,8 @@ SCORING, DIAGNOSTICS, MODELS = (f"prefscore.v1.{name}Service" for name in ("Scor
 @pytest.fixture
 def half_server(start_server, demo_folder, broken_reference):
     policy = demo_folder / "models/policy"
-    with start_server("--model", f"reference={broken_reference}", "--model", f"policy={policy}") as server:
+    with start_server("--model", f"reference={broken_reference}", "--model", f"policy={policy}",
+                      "--admin-listen", "127.0.0.1:0") as server:
         assert server.address, server.log
         yield server
 
@@ -37,6 +38,12 @@ def test_health_and_models_and_metrics_tell_which_model_is_missing_and_why(half_
     listed = subprocess.run([build_dir / "prefscore", "models", "--server", half_server.address], capture_output=True,
                             text=True, timeout=60)
     assert listed.returncode == 0 and "NOT LOADED" in listed.stdout and "model.safetensors" in listed.stdout
+    status = subprocess.run([build_dir / "prefscore", "admin", "status", "--server", half_server.admin_address],
+                            capture_output=True, text=True, timeout=60)
+    assert status.returncode == 0, status.stderr
+    models = [line for line in status.stdout.splitlines() if line.startswith("model ")]
+    assert models[0].startswith("model        policy: llama, ") and len(models) == 2
+    assert models[1].startswith("model        reference: NOT LOADED: ") and "model.safetensors" in models[1]
 
 
 def test_calls_that_need_the_missing_model_are_refused_with_the_reason_and_others_are_answered(

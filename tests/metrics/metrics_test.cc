@@ -73,7 +73,7 @@ TEST(MetricsTest, SeriesAreThereBeforeTheirFirstEvent) {
         "prefscore_reward_margin_count 0", "prefscore_build_info{version=",
         "prefscore_model_info{digest=\"d1\",dtype=\"float32\","
         "model=\"policy\",numerics_mode=\"mode-1\",role=\"policy\"} 1",
-        "prefscore_serving{service=\"Scoring\"} 0", "prefscore_queue_limit_tokens{priority=\"bulk\"} 0",
+        "prefscore_serving{grpc_service=\"Scoring\"} 0", "prefscore_queue_limit_tokens{priority=\"bulk\"} 0",
         "prefscore_chosen_logratio_nats_count{model=\"other\"} 0"}) {
     EXPECT_THAT(text, HasSubstr(line));
   }
@@ -141,8 +141,8 @@ TEST(MetricsTest, EventsMoveTheirSeriesAndNoOther) {
         "prefscore_requests_total{code=\"OK\",method=\"ScorePairs\"} 0",
         "prefscore_request_duration_seconds_bucket{method=\"ScorePairs\",le=\"0.025\"} 0",
         "prefscore_request_duration_seconds_bucket{method=\"ScorePairs\",le=\"0.05\"} 1",
-        "prefscore_streams_in_flight 1", "prefscore_serving{service=\"Scoring\"} 1",
-        "prefscore_serving{service=\"Models\"} 0", "prefscore_queue_limit_tokens{priority=\"interactive\"} 1000",
+        "prefscore_streams_in_flight 1", "prefscore_serving{grpc_service=\"Scoring\"} 1",
+        "prefscore_serving{grpc_service=\"Models\"} 0", "prefscore_queue_limit_tokens{priority=\"interactive\"} 1000",
         "prefscore_queue_limit_tokens{priority=\"bulk\"} 500",
         "prefscore_queued_pairs{priority=\"bulk\"} 2", "prefscore_queued_tokens{priority=\"bulk\"} 70",
         "prefscore_queued_pairs{priority=\"interactive\"} 0",

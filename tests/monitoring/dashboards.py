@@ -7,7 +7,7 @@ from metrics_document import REPO
 
 GRAFANA = REPO / "deploy/grafana"
 # What Grafana puts in place: everything is selected, rates over four scrapes.
-VARIABLES = {"$instance": ".*", "$model": ".*", "$__rate_interval": "5s"}
+VARIABLES = {"$namespace": ".*", "$instance": ".*", "$model": ".*", "$__rate_interval": "5s"}
 
 
 def read_dashboards():

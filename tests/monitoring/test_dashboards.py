@@ -24,10 +24,8 @@ NOT_SHOWN = {
 }
 
 
-@pytest.fixture(scope="module")
-def source():
-    (source,) = yaml.safe_load((GRAFANA / "provisioning/datasources/prometheus.yml").read_text())["datasources"]
-    return {"type": source["type"], "uid": source["uid"]}
+# Whatever Grafana they are put into: the Prometheus that is chosen there.
+SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
 
 def test_there_are_four_and_they_are_told_apart():
@@ -49,18 +47,25 @@ def test_panels_have_their_own_place(name):
 
 
 @pytest.mark.parametrize("name", DASHBOARDS)
-def test_variables_select_servers_and_models(name, source):
-    variables = DASHBOARDS[name]["templating"]["list"]
+def test_variables_select_the_source_servers_and_models(name):
+    source, *variables = DASHBOARDS[name]["templating"]["list"]
+    assert (source["name"], source["type"], source["query"]) == ("datasource", "datasource", SOURCE["type"])
     text = "".join(target["expr"] for panel in DASHBOARDS[name]["panels"] for target in panel["targets"])
-    assert {"instance"} <= {variable["name"] for variable in variables}
+    assert ["namespace", "instance"] == [variable["name"] for variable in variables][:2]
     for variable in variables:
         assert f"${variable['name']}" in text, "a variable that nothing uses"
-        assert variable["datasource"] == source and variable["label"]
+        assert variable["datasource"] == SOURCE and variable["label"]
+
+
+def test_the_one_that_is_provisioned_is_what_they_begin_with():
+    (source,) = yaml.safe_load((GRAFANA / "provisioning/datasources/prometheus.yml").read_text())["datasources"]
+    assert source["type"] == SOURCE["type"] and source["isDefault"]
+    assert {board["templating"]["list"][0]["current"]["value"] for board in DASHBOARDS.values()} == {"default"}
 
 
 def test_every_metric_is_on_a_panel_or_in_a_rule_or_left_out_for_a_reason():
     queries = [target["expr"] for board in DASHBOARDS.values() for panel in board["panels"] for target in panel["targets"]]
-    queries += [variable["query"]["query"] for board in DASHBOARDS.values() for variable in board["templating"]["list"]]
+    queries += [variable["query"]["query"] for board in DASHBOARDS.values() for variable in board["templating"]["list"][1:]]
     for path in (REPO / "deploy/prometheus/rules").glob("*.yml"):
         queries += [rule["expr"] for group in yaml.safe_load(path.read_text())["groups"] for rule in group["rules"]]
     shown = {family_of(name) for query in queries for name in re.findall(r"\b(?:prefscore|process)_[a-z_]+", query)}
@@ -68,10 +73,17 @@ def test_every_metric_is_on_a_panel_or_in_a_rule_or_left_out_for_a_reason():
 
 
 @pytest.mark.parametrize("panel", PANELS)
-def test_a_panel_explains_itself(panel, source):
+def test_a_panel_shows_the_deployments_that_are_chosen(panel):
+    for target in panel["targets"]:
+        names = re.findall(r"\b(?:prefscore|process)_\w+", target["expr"])
+        assert names and target["expr"].count('namespace=~"$namespace"') == len(names), target["expr"]
+
+
+@pytest.mark.parametrize("panel", PANELS)
+def test_a_panel_explains_itself(panel):
     assert panel["title"] and panel["description"].endswith(".")
     assert panel["fieldConfig"]["defaults"]["unit"]
-    assert panel["datasource"] == source
+    assert panel["datasource"] == SOURCE
     assert panel["targets"] and all(target["legendFormat"] for target in panel["targets"])
     if panel["type"] == "timeseries":
         assert panel["options"]["legend"]["showLegend"]

@@ -4,6 +4,7 @@ import subprocess
 
 import pytest
 from metrics_document import family_of, read_label_values, read_metrics
+from rule_cases import TARGET_LABELS
 
 # Documented, but not on this server.
 NOT_HERE = {
@@ -58,6 +59,12 @@ def test_labels_and_their_values_agree(series, documented):
             values = metric.values.get(label) or listed.get(label)
             if values:
                 assert {labels[label] for labels in series[name]} == values, f"{label} of {name}"
+
+
+def test_no_label_is_one_that_prometheus_gives_a_target(documented):
+    """It would rename the metric's own, and every query for it would find nothing."""
+    taken = {"job", "instance", *TARGET_LABELS}
+    assert not {name: metric.labels & taken for name, metric in documented.items() if metric.labels & taken}
 
 
 def test_promtool_finds_nothing_to_say(monitored):

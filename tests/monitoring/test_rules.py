@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The alert rules: promtool's verdict, and that each has its tests, its page in the runbook and metrics that exist."""
-import pathlib
 import re
 import shutil
 import subprocess
 
 import pytest
+import rule_cases
 import yaml
 from metrics_document import REPO, family_of, read_metrics
 
 PROMETHEUS = REPO / "deploy/prometheus"
-CASES = sorted((pathlib.Path(__file__).parent / "rules").glob("*.yml"))
 GROUPS = [group for path in sorted((PROMETHEUS / "rules").glob("*.yml"))
           for group in yaml.safe_load(path.read_text())["groups"]]
 RULES = [rule for group in GROUPS for rule in group["rules"]]
@@ -31,16 +30,39 @@ def test_promtool_accepts_the_configuration_and_its_rules():
     assert f"{len(list((PROMETHEUS / 'rules').glob('*.yml')))} rule files found" in output
 
 
+def alertmanager_lines():
+    """What prometheus.yml has as a comment, uncommented."""
+    lines = (PROMETHEUS / "prometheus.yml").read_text().splitlines()
+    start = lines.index("# alerting:")
+    end = next(index for index in range(start, len(lines)) if not lines[index].startswith("# "))
+    return "".join(f"{line[2:]}\n" for line in lines[start:end])
+
+
 @needs_promtool
-@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
-def test_alerts_fire_resolve_and_keep_quiet(path):
-    promtool("test", "rules", path)
+def test_the_lines_that_name_an_alertmanager_are_shown_and_accepted(tmp_path):
+    (shown,) = re.findall(r"^  ```yaml\n(.*?)^  ```", (REPO / "deploy/OPERATIONS.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert alertmanager_lines() == re.sub("^  ", "", shown, flags=re.MULTILINE)
+    (tmp_path / "prometheus.yml").write_text(alertmanager_lines())
+    promtool("check", "config", tmp_path / "prometheus.yml")
+    assert yaml.safe_load(alertmanager_lines())["alerting"]["alertmanagers"]
+
+
+@needs_promtool
+@pytest.mark.parametrize("variant", [rule_cases.as_written, rule_cases.on_kubernetes],
+                         ids=lambda variant: variant.__name__)
+@pytest.mark.parametrize("path", rule_cases.FILES, ids=lambda path: path.stem)
+def test_alerts_fire_resolve_and_keep_quiet(path, variant, tmp_path):
+    (tmp_path / path.name).write_text(yaml.safe_dump(variant(rule_cases.read(path), ALERTS)))
+    promtool("test", "rules", tmp_path / path.name)
 
 
 @pytest.fixture(scope="module")
 def cases():
-    tests = [case for path in CASES for case in yaml.safe_load(path.read_text())["tests"]]
-    return {case["name"]: case["alert_rule_test"] for case in tests}
+    """What each case tests, by its name: ALERT or ALERT near miss, and where there are several, what is special of it."""
+    tests = [case for path in rule_cases.FILES for case in rule_cases.read(path)["tests"]]
+    by_name = {case["name"]: case["alert_rule_test"] for case in tests}
+    assert len(by_name) == len(tests), "two cases of one name"
+    return by_name
 
 
 def minutes(time):
@@ -54,12 +76,26 @@ def test_every_alert_has_its_cases(cases, alert):
     quiet = [minutes(test["eval_time"]) for test in own if not test["exp_alerts"]]
     assert fired and quiet and max(quiet) > max(fired), "fires, then resolves"
     assert all("exp_annotations" in expected for test in own for expected in test["exp_alerts"])
-    near = [test for test in cases[f"{alert} near miss"] if test["alertname"] == alert]
-    assert near and not any(test["exp_alerts"] for test in near)
+    assert f"{alert} near miss" in cases
+    for name, tests in cases.items():
+        if name.split(",")[0] == f"{alert} near miss":
+            near = [test for test in tests if test["alertname"] == alert]
+            assert near and not any(test["exp_alerts"] for test in near), name
 
 
 def test_no_case_is_of_an_alert_that_is_gone(cases):
-    assert {name.removesuffix(" near miss") for name in cases} == set(ALERTS)
+    assert {name.split(",")[0].removesuffix(" near miss") for name in cases} == set(ALERTS)
+
+
+def test_no_deployment_is_mixed_with_another():
+    """On Kubernetes all have the same job: what is aggregated is kept apart by namespace and service, too."""
+    for rule in RULES:
+        for labels in re.findall(r"\bby \(([^)]*)\)", rule["expr"]):
+            assert labels.startswith("namespace, service, job"), rule
+
+
+def test_no_bound_of_a_bucket_is_matched_in_one_spelling_only():
+    assert not [rule for rule in RULES if re.search(r'\ble="', rule["expr"])], "Prometheus 3 stores 5 as 5.0"
 
 
 def anchor(heading):

@@ -78,7 +78,7 @@ def test_the_documented_configuration_is_let_in(targets):
     assert (by_job["prefscore"]["health"], by_job["prefscore"]["lastError"]) == ("up", "")
     assert by_job["prefscore"]["scrapeUrl"].startswith("https://")
     # It calls a target up before it has stored what it scraped.
-    serving = 'prefscore_serving{job="prefscore",service="prefscore.v1.ScoringService"}'
+    serving = 'prefscore_serving{job="prefscore",grpc_service="prefscore.v1.ScoringService"}'
     wait_until("the metrics are stored", lambda: prometheus.value(serving) == 1)
     assert prometheus.value("count(count by (job) (prefscore_build_info))") == 1
 

@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -13,10 +14,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
+#include "tests/testing/log_file.h"
 
 namespace prefscore {
 namespace {
 
+using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
 class Sink : public grpc::experimental::ExternalConnectionAcceptor {
@@ -44,9 +48,15 @@ bool Connects(int port) {
   return is_connected;
 }
 
-TEST(AcceptorTest, HandsConnectionsOverUntilItIsStopped) {
+class AcceptorTest : public ::testing::Test {
+ protected:
+  testing::LogFile log_;
+  Logger logger_{log_.options()};
+};
+
+TEST_F(AcceptorTest, HandsConnectionsOverUntilItIsStopped) {
   for (const char* address : {"127.0.0.1:0", "localhost:0", "0.0.0.0:0"}) {
-    const auto acceptor = Acceptor::Listen(address);
+    const auto acceptor = Acceptor::Listen(address, logger_);
     ASSERT_TRUE(acceptor.ok()) << acceptor.status();
     const int port = (*acceptor)->port();
     EXPECT_GT(port, 0);
@@ -60,16 +70,37 @@ TEST(AcceptorTest, HandsConnectionsOverUntilItIsStopped) {
   }
 }
 
-TEST(AcceptorTest, AddressesThatCannotBeBoundAreToldWithTheReason) {
-  const auto first = Acceptor::Listen("127.0.0.1:0");
+TEST_F(AcceptorTest, AddressesThatCannotBeBoundAreToldWithTheReason) {
+  const auto first = Acceptor::Listen("127.0.0.1:0", logger_);
   ASSERT_TRUE(first.ok());
   const std::string taken = absl::StrCat("127.0.0.1:", (*first)->port());
-  EXPECT_EQ(Acceptor::Listen(taken).status(),
+  EXPECT_EQ(Acceptor::Listen(taken, logger_).status(),
             absl::UnavailableError(absl::StrCat("cannot listen on ", taken, ": Address already in use")));
-  EXPECT_EQ(Acceptor::Listen("192.0.2.1:0").status(),
+  EXPECT_EQ(Acceptor::Listen("192.0.2.1:0", logger_).status(),
             absl::UnavailableError("cannot listen on 192.0.2.1:0: Cannot assign requested address"));
-  EXPECT_THAT(std::string(Acceptor::Listen("no-such-host.invalid:0").status().message()),
+  EXPECT_THAT(std::string(Acceptor::Listen("no-such-host.invalid:0", logger_).status().message()),
               StartsWith("cannot listen on no-such-host.invalid:0: "));
+}
+
+TEST_F(AcceptorTest, ConnectionsThatFindNoDescriptorAreToldOnce) {
+  const auto acceptor = Acceptor::Listen("127.0.0.1:0", logger_);
+  ASSERT_TRUE(acceptor.ok()) << acceptor.status();
+  rlimit limit = {};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+  const rlimit few = {.rlim_cur = Acceptor::kSpareDescriptors, .rlim_max = limit.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+  absl::Notification taken;
+  (*acceptor)->Start(std::make_unique<Sink>(taken));
+  for (int i = 0; i < 20; ++i) EXPECT_TRUE(Connects((*acceptor)->port()));
+  for (const absl::Time end = absl::Now() + absl::Seconds(60); log_.Lines().empty() && absl::Now() < end;) {
+    absl::SleepFor(absl::Milliseconds(2));
+  }
+  (*acceptor)->Stop();
+  setrlimit(RLIMIT_NOFILE, &limit);
+  ASSERT_FALSE(log_.Lines().empty());
+  EXPECT_THAT(log_.Lines().front(), HasSubstr(" warning new connections are closed until others go: all but 64"));
+  EXPECT_LT(log_.Lines().size(), 10u) << "not one for each connection";
+  EXPECT_FALSE(taken.HasBeenNotified());
 }
 
 }  // namespace

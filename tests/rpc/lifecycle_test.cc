@@ -60,12 +60,12 @@ TEST_F(LifecycleTest, HealthIsThatOfTheDevice) {
   EXPECT_EQ(Check(""), HealthResponse::NOT_SERVING);
   EXPECT_EQ(Check("prefscore.v1.ScoringService"), HealthResponse::NOT_SERVING);
   EXPECT_EQ(Check("prefscore.v1.ModelService"), HealthResponse::SERVING);
-  EXPECT_EQ(MetricValue("prefscore_serving", {{"service", "prefscore.v1.ScoringService"}}), 0);
-  EXPECT_EQ(MetricValue("prefscore_serving", {{"service", "prefscore.v1.ModelService"}}), 1);
+  EXPECT_EQ(MetricValue("prefscore_serving", {{"grpc_service", "prefscore.v1.ScoringService"}}), 0);
+  EXPECT_EQ(MetricValue("prefscore_serving", {{"grpc_service", "prefscore.v1.ModelService"}}), 1);
   policy_->FailWith(absl::OkStatus());
   EXPECT_EQ(score(), grpc::OK);
   EXPECT_EQ(Check(""), HealthResponse::SERVING);
-  EXPECT_EQ(MetricValue("prefscore_serving", {{"service", "prefscore.v1.ScoringService"}}), 1);
+  EXPECT_EQ(MetricValue("prefscore_serving", {{"grpc_service", "prefscore.v1.ScoringService"}}), 1);
   const std::vector<std::string> lines = log_.Lines();
   EXPECT_EQ(std::ranges::count_if(lines, [](const auto& line) { return line.find(" warning health is NOT_") != line.npos; }), 1);
   EXPECT_THAT(lines, Contains(HasSubstr(" info the device computes again")));
@@ -73,9 +73,9 @@ TEST_F(LifecycleTest, HealthIsThatOfTheDevice) {
 
 TEST_F(LifecycleTest, MetricsTellOfADrainedServerThatItDoesNotServe) {
   Start();
-  for (const char* service : kServiceNames) EXPECT_EQ(MetricValue("prefscore_serving", {{"service", service}}), 1);
+  for (const char* service : kServiceNames) EXPECT_EQ(MetricValue("prefscore_serving", {{"grpc_service", service}}), 1);
   EXPECT_TRUE(server_->Drain(kNoDelay).is_complete());
-  for (const char* service : kServiceNames) EXPECT_EQ(MetricValue("prefscore_serving", {{"service", service}}), 0);
+  for (const char* service : kServiceNames) EXPECT_EQ(MetricValue("prefscore_serving", {{"grpc_service", service}}), 0);
 }
 
 // The request is ServerReflectionRequest{list_services: "*"}; the names stand in the response's bytes.
@@ -253,15 +253,23 @@ TEST_F(DrainCutShortTest, TheEndOfTheGraceRefusesWhatWaitsAndLeavesTheBatchInFli
   EXPECT_EQ(report.num_not_answered, 0);
 }
 
-TEST_F(DrainCutShortTest, ABatchThatDoesNotEndIsNotWaitedForBeyondThat) {
-  DrainReport report;
-  std::thread drain([&] { report = server_->Drain({absl::ZeroDuration(), absl::ZeroDuration()}); });
-  in_flight_.done.WaitForNotification();
-  EXPECT_FALSE(in_flight_.status.ok());
-  OpenGate();
-  drain.join();
+TEST_F(DrainCutShortTest, ABatchThatDoesNotEndIsNotWaitedForBeyondThatAndNamed) {
+  const DrainReport report = server_->Drain({absl::ZeroDuration(), absl::ZeroDuration()});
+  EXPECT_FALSE(in_flight_.done.HasBeenNotified());
   EXPECT_EQ(report.num_not_computed, 1);
   EXPECT_EQ(report.num_not_answered, 1);
+  EXPECT_FALSE(report.is_complete());
+  EXPECT_THAT(report.hung_batch, HasSubstr("a batch of 1 pairs or prompts, 6 tokens, under 'policy' and 'reference' has run"));
+  OpenGate();
+  in_flight_.done.WaitForNotification();
+}
+
+TEST_F(DrainCutShortTest, ABatchThatDoesNotEndIsNamedAlsoWhereItsClientIsGone) {
+  in_flight_.context.TryCancel();
+  waiting_.context.TryCancel();
+  in_flight_.done.WaitForNotification();
+  waiting_.done.WaitForNotification();
+  EXPECT_NE(server_->Drain({absl::ZeroDuration(), absl::ZeroDuration()}).hung_batch, "");
 }
 
 TEST_F(DrainCutShortTest, AHurryEndsTheGrace) {

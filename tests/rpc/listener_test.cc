@@ -51,9 +51,11 @@ TEST(ConnectionTimesTest, AreThoseThatOperatorsAreTold) {
 using Service = v1::ModelService::CallbackService;
 
 TEST(ListenerTest, WhoDoesNotGreetInTimeIsClosed) {
+  testing::LogFile log;
+  Logger logger(log.options());
   Service service;
   auto listener = Listen({.address = "127.0.0.1:0", .connection = {.handshake = kSoon}}, Limits(),
-                         {&service});
+                         logger, {&service});
   ASSERT_TRUE(listener.ok()) << listener.status();
   EXPECT_TRUE(IsClosed(listener->port()));
   EXPECT_TRUE(IsClosed(listener->port(), "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")) << "the settings are a part of the greeting";
@@ -69,9 +71,11 @@ TEST(ListenerTest, WhoDoesNotShakeHandsInTimeIsClosed) {
   std::ofstream(files.key) << issued.key;
   const auto opened = CertificateFiles::Open(files, {});
   ASSERT_TRUE(opened.ok()) << opened.status();
+  testing::LogFile log;
+  Logger logger(log.options());
   Service service;
   auto listener = Listen({.address = "127.0.0.1:0", .files = *opened, .connection = {.handshake = kSoon}}, Limits(),
-                         {&service});
+                         logger, {&service});
   ASSERT_TRUE(listener.ok()) << listener.status();
   EXPECT_TRUE(IsClosed(listener->port()));
   EXPECT_TRUE(IsClosed(listener->port(), std::string("\x16\x03\x01\x02\x00\x01", 6))) << "a handshake that is cut off";

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -38,7 +39,9 @@ class CertificateFilesTest : public ::testing::Test {
   absl::StatusOr<std::shared_ptr<CertificateFiles>> Open(bool is_mutual = false) {
     return CertificateFiles::Open(
         {Path("certificate.pem"), Path("key.pem"), is_mutual ? Path("ca.pem") : ""},
-        {.now = [this] { return now_; }, .warn = [this](const std::string& text) { warnings_.push_back(text); }});
+        {.now = [this] { return now_; },
+         .warn = [this](const std::string& text) { warnings_.push_back(text); },
+         .note = [this](const std::string& text) { notes_.push_back(text); }});
   }
 
   std::string Fault(bool is_mutual = false) {
@@ -51,6 +54,7 @@ class CertificateFilesTest : public ::testing::Test {
   const TestAuthority authority_;
   absl::Time now_ = kNow;
   std::vector<std::string> warnings_;
+  std::vector<std::string> notes_;
 };
 
 TEST_F(CertificateFilesTest, TellsWhenTheFirstCertificateOfTheChainEnds) {
@@ -85,14 +89,25 @@ TEST_F(CertificateFilesTest, FaultsNameFlagFileAndReason) {
   EXPECT_THAT(Fault(), HasSubstr("is not valid before 2027-01-15 08:00:01 UTC"));
   const IssuedCertificate issued = Issue();
   Write(issued);
-  Write("certificate.pem", issued.certificate + Issue(kNow - absl::Seconds(1)).certificate);
-  EXPECT_THAT(Fault(), HasSubstr("expired at"));
   Write("certificate.pem", issued.certificate + "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
   EXPECT_THAT(Fault(), HasSubstr("certificate 2 is broken"));
   Write("certificate.pem", "");
   EXPECT_THAT(Fault(), HasSubstr("holds no PEM certificate"));
   Write("certificate.pem", std::string((4 << 20) + 1, 'x'));
   EXPECT_THAT(Fault(), HasSubstr("is longer than 4194304 bytes"));
+}
+
+TEST_F(CertificateFilesTest, AnExpiredCertificateBesideTheOwnOneIsWarnedOfAndNoMore) {
+  const IssuedCertificate issued = Issue();
+  Write(issued);
+  Write("certificate.pem", issued.certificate + authority_.certificate() + Issue(kNow - absl::Seconds(1)).certificate);
+  const auto files = Open();
+  ASSERT_TRUE(files.ok()) << files.status();
+  EXPECT_EQ((*files)->Current()->expires_at, kExpiry) << "what has expired says nothing about when to act";
+  ASSERT_EQ(warnings_.size(), 1);
+  EXPECT_EQ(warnings_[0],
+            absl::StrCat("--tls-certificate '", Path("certificate.pem"),
+                         "': certificate 3 expired at 2027-01-15 07:59:59 UTC, and is sent all the same"));
 }
 
 TEST_F(CertificateFilesTest, AnEmptyListOfClientAuthoritiesIsAFaultAndLetsNobodyIn) {
@@ -121,6 +136,22 @@ TEST_F(CertificateFilesTest, ReplacedFilesAreTakenAtMostOnceASecond) {
   now_ += absl::Hours(1);
   EXPECT_EQ(files->Current(), second) << "the same bytes are the same material";
   EXPECT_TRUE(warnings_.empty());
+  ASSERT_EQ(notes_.size(), 2);
+  EXPECT_EQ(notes_[1], absl::StrCat("the certificate of '", Path("certificate.pem"),
+                                    "' is in use; it ends at 2027-01-17 08:00:00 UTC"));
+}
+
+TEST_F(CertificateFilesTest, ACertificateAndItsKeyMayBeReplacedOneAfterTheOther) {
+  Write(Issue());
+  const auto files = *Open();
+  const IssuedCertificate next = Issue(kExpiry + absl::Hours(24));
+  for (const auto& [name, content] : {std::pair("certificate.pem", next.certificate), std::pair("key.pem", next.key)}) {
+    Write(name, content);
+    now_ += absl::Seconds(1);
+    files->Current();
+  }
+  EXPECT_EQ(files->Current()->expires_at, kExpiry + absl::Hours(24));
+  EXPECT_TRUE(warnings_.empty()) << warnings_.front();
 }
 
 TEST_F(CertificateFilesTest, AClockThatIsSetBackDoesNotStopReading) {
@@ -142,16 +173,21 @@ TEST_F(CertificateFilesTest, BrokenFilesChangeNothingAndAreWarnedOfOnce) {
   }
   ASSERT_EQ(warnings_.size(), 1);
   EXPECT_THAT(warnings_[0], AllOf(HasSubstr("stays in use"), HasSubstr("--tls-key '"), HasSubstr("is not the key")));
+  const auto look_twice = [&] {
+    for (int look = 0; look < 2; ++look) {
+      now_ += absl::Seconds(1);
+      files->Current();
+    }
+  };
   std::filesystem::remove(Path("key.pem"));
-  now_ += absl::Seconds(1);
+  look_twice();
   EXPECT_EQ(files->Current(), first);
   EXPECT_EQ(warnings_.size(), 2) << "another fault";
   Write(Issue(kExpiry + absl::Hours(24)));
-  now_ += absl::Seconds(1);
+  look_twice();
   EXPECT_EQ(files->Current()->expires_at, kExpiry + absl::Hours(24));
   Write("key.pem", "");
-  now_ += absl::Seconds(1);
-  files->Current();
+  look_twice();
   EXPECT_EQ(warnings_.size(), 3) << "a fault that comes again is told again";
 }
 

@@ -23,6 +23,10 @@ void AddServerFlags(CLI::App& app, ServerOptions& server, double default_timeout
     return app.add_option(flag, path, help)->check(CLI::ExistingFile)->type_name("FILE")->group("Security");
   };
   add_file("--tls-ca", server.tls_ca, "Talk TLS, with a server whom the authorities of this PEM file have certified");
+  app.add_option("--tls-server-name", server.tls_server_name,
+                 "Talk TLS; the name that the server's certificate must have, where it is not the one of --server")
+      ->type_name("NAME")
+      ->group("Security");
   CLI::Option* certificate =
       add_file("--tls-certificate", server.tls_certificate, "This client's certificate, where the server asks for one");
   CLI::Option* key = add_file("--tls-key", server.tls_key, "The key of --tls-certificate");

@@ -81,8 +81,8 @@ class AsyncClient(ClientCore):
     def _open_channel(self, server: Server) -> grpc.aio.Channel:
         credentials = self._settings.credentials()
         if credentials is None:
-            return grpc.aio.insecure_channel(server.address, options=self._settings.options())
-        return grpc.aio.secure_channel(server.address, credentials, options=self._settings.options())
+            return grpc.aio.insecure_channel(server.address, options=self._settings.options(server.address))
+        return grpc.aio.secure_channel(server.address, credentials, options=self._settings.options(server.address))
 
     async def __aenter__(self) -> AsyncClient:
         return self

@@ -378,5 +378,5 @@ class Client(ClientCore):
 def _open_channel(server: Server, settings: ChannelSettings) -> grpc.Channel:
     credentials = settings.credentials()
     if credentials is None:
-        return grpc.insecure_channel(server.address, options=settings.options())
-    return grpc.secure_channel(server.address, credentials, options=settings.options())
+        return grpc.insecure_channel(server.address, options=settings.options(server.address))
+    return grpc.secure_channel(server.address, credentials, options=settings.options(server.address))

@@ -139,7 +139,7 @@ class ChannelSettings:
                 "Give tls=prefscore.Tls(...), or use a loopback address"
             )
 
-    def options(self) -> list[tuple[str, int | str]]:
+    def options(self, address: str) -> list[tuple[str, int | str]]:
         options: list[tuple[str, int | str]] = [
             # The server's limits hold, whatever this side's would be.
             ("grpc.max_receive_message_length", -1),
@@ -154,6 +154,9 @@ class ChannelSettings:
             ("grpc.min_reconnect_backoff_ms", int(1000 * self.connect_timeout_s)),
             ("grpc.enable_retries", 0),
         ]
+        if is_loopback(address):
+            # Else gRPC sends even this through the proxy of http_proxy, a token in plain text included.
+            options.append(("grpc.enable_http_proxy", 0))
         if self.tls is not None and self.tls.server_name is not None:
             options.append(("grpc.ssl_target_name_override", self.tls.server_name))
         return options

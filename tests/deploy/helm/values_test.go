@@ -25,6 +25,7 @@ func TestWrongValuesAreRefusedByName(t *testing.T) {
 		"no model":                   {values{"config": values{"model": []any{}}}, "model"},
 		"a privileged port":          {values{"ports": values{"grpc": 80}}, "grpc"},
 		"half a digest":              {values{"image": values{"digest": "sha256:12"}}, "digest"},
+		"a runbook without scheme":   {values{"prometheusRule": values{"runbookBase": "git.example"}}, "runbookBase"},
 		"no volume of models":        {values{"models": values{"volume": values{"persistentVolumeClaim": nil}}}, "volume"},
 	} {
 		t.Run(name, func(t *testing.T) {

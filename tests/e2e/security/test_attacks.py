@@ -115,6 +115,7 @@ def test_a_server_out_of_file_descriptors_serves_again_once_it_has_some(start_se
             with contextlib.suppress(ConnectionError):
                 assert waiting[-1].recv(1) == b"", "there is no room for it: it is closed"
             assert process.num_fds() < limit, "some are spared for files"
+        assert 1 <= server.log.count(" warning new connections are closed until others go") < 50, "now and then"
         wait_until("the others have gone", lambda: process.num_fds() < limit - 64)
         assert ask(server.address) == MODELS
 

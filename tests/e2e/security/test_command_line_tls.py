@@ -5,6 +5,7 @@ import subprocess
 
 import grpc
 import pytest
+from certificate_folder import CertificateFolder
 from certificates import Authority
 
 
@@ -32,9 +33,40 @@ def health(build_dir):
 def test_tls(tls_server, authority, write, health):
     served = health(tls_server.address, "--tls-ca", write("ca.crt", authority.certificate))
     assert (served.returncode, served.stdout) == (0, "SERVING\n"), served.stderr
-    for flags in ((), ("--tls",), ("--tls-ca", write("other.crt", Authority("another").certificate))):
+    other = write("other.crt", Authority("another").certificate)
+    for flags, help in (((), "it may want TLS (--tls, --tls-ca)"), (("--tls",), "certificate is not trusted here"),
+                        (("--tls-ca", other), "certificate is not trusted here; its authority's goes into")):
         refused = health(tls_server.address, *flags)
-        assert refused.returncode == 1 and "UNAVAILABLE" in refused.stderr, flags
+        assert refused.returncode == 1 and "UNAVAILABLE" in refused.stderr and help in refused.stderr, flags
+
+
+def test_a_certificate_for_another_name(start_server, demo_flags, tmp_path, authority, write, health):
+    folder = CertificateFolder(tmp_path, authority)
+    folder.replace(*authority.issue(host="scores.example"))
+    ca = ("--tls-ca", write("ca.crt", authority.certificate))
+    with start_server(*demo_flags, *folder.flags) as server:
+        refused = health(server.address, *ca)
+        assert refused.returncode == 1 and "is for another name" in refused.stderr
+        assert "--tls-server-name" in refused.stderr
+        assert health(server.address, *ca, "--tls-server-name", "other.example").returncode == 1
+        served = health(server.address, *ca, "--tls-server-name", "scores.example")
+        assert (served.returncode, served.stdout) == (0, "SERVING\n"), served.stderr
+
+
+def test_tls_to_a_plain_server(demo_server, authority, write, health):
+    refused = health(demo_server.address, "--tls-ca", write("ca.crt", authority.certificate))
+    assert refused.returncode == 1 and "the server does not speak TLS; without TlsOptions (--tls...)" in refused.stderr
+
+
+def test_what_lasts_is_not_tried_again(tls_server, demo_server, authority, write, build_dir, tmp_path):
+    """`score` is patient with servers that are away."""
+    other = write("other.crt", Authority("another").certificate)
+    rows = write("rows.jsonl", b'{"prompt": "a", "chosen": "b", "rejected": "c"}\n')
+    for address, ca in ((tls_server.address, other), (demo_server.address, write("ca.crt", authority.certificate))):
+        done = subprocess.run([build_dir / "prefscore", "score", "--server", address, "--tls-ca", ca, "--input", rows,
+                               "--output", tmp_path / "out.jsonl"], capture_output=True, text=True, timeout=120)
+        assert done.returncode == 1 and "(--tls" in done.stderr
+        assert "next attempt" not in done.stderr, "it failed at once"
 
 
 def test_top_asks_over_tls_where_it_is_given_an_authority(tls_server, authority, write, build_dir):
@@ -57,7 +89,8 @@ def test_mutual_tls(mutual_tls_server, authority, client_authority, write, healt
     certificate, key = write("client.crt", certificate), write("client.key", key)
     served = health(mutual_tls_server.address, *ca, "--tls-certificate", certificate, "--tls-key", key)
     assert (served.returncode, served.stdout) == (0, "SERVING\n"), served.stderr
-    assert health(mutual_tls_server.address, *ca).returncode == 1
+    without = health(mutual_tls_server.address, *ca)
+    assert without.returncode == 1 and "certificate of this client" in without.stderr
     alone = health(mutual_tls_server.address, *ca, "--tls-certificate", certificate)
     assert alone.returncode == 2 and "--tls-key" in alone.stderr
 

@@ -192,7 +192,7 @@ def test_a_broken_renewal_changes_nothing_and_is_told(start_server, demo_flags, 
             return "is not the key of the certificate" in server.log
 
         wait_until("the log tells of the wrong key", is_told)
-        assert "stays in use" in server.log and str(certificate_folder.key) in server.log
+        assert " warning the certificate files have changed and cannot be used" in server.log and str(certificate_folder.key) in server.log
         certificate_folder.replace(*authority.issue(days=-0.5))
         wait_until("the log tells of the end", lambda: ask(server.address, trusting(authority)) and
                    "expired at" in server.log)

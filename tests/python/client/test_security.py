@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """TLS, mutual TLS and tokens: what is let through, what is refused, and that the reason is told."""
 import asyncio
+import socket
 
 import grpc
 import pytest
@@ -129,3 +130,28 @@ def test_secrets_are_not_printed():
 def test_wrong_tls_arguments(tls, message):
     with pytest.raises(prefscore.InvalidArgument, match=message):
         prefscore.Client("127.0.0.1:1", tls=tls)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_no_proxy_sees_what_is_sent_in_plain_text_to_this_machine(monkeypatch, asynchronous):
+    """gRPC obeys these variables for all addresses, and a proxy is on the way where anybody can read."""
+    with FakeServer(token="secret") as server, socket.create_server(("127.0.0.1", 0)) as proxy:
+        proxy.setblocking(False)
+        for name in ("grpc_proxy", "https_proxy", "http_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        for name in ("no_grpc_proxy", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+
+        async def ask_asynchronously():
+            async with prefscore.AsyncClient(server.address, token="secret", retry=FEW) as client:
+                return (await client.score_pairs([PAIR]))[0].policy_margin
+
+        try:
+            if asynchronous:
+                assert asyncio.run(ask_asynchronously()) == -2
+            else:
+                with prefscore.Client(server.address, token="secret", retry=FEW) as client:
+                    assert client.score_pairs([PAIR])[0].policy_margin == -2
+        finally:
+            with pytest.raises(BlockingIOError):
+                proxy.accept()
