@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/access/token_file.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 #include <set>
 #include <toml++/toml.h>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
@@ -152,6 +153,16 @@ absl::StatusOr<TokenEntry> ParseEntry(const toml::table& table, Place place) {
   return entry;
 }
 
+std::string WhoElseWrites(const std::string& path, const struct stat& info) {
+  std::vector<std::string> who;
+  if (info.st_uid != 0 && info.st_uid != geteuid()) {
+    who.push_back(absl::StrCat("its owner, user ", info.st_uid, ", who is neither root nor the server's user"));
+  }
+  if ((info.st_mode & S_IWGRP) != 0) who.push_back(absl::StrCat("its group, ", info.st_gid, " (chmod g-w)"));
+  if (who.empty()) return "";
+  return absl::StrCat(path, ": can be written by ", absl::StrJoin(who, " and by "), "; they could let themselves in");
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<TokenEntry>> ParseTokenFile(const std::string& path, const std::string& text) {
@@ -192,21 +203,32 @@ absl::StatusOr<std::vector<TokenEntry>> ParseTokenFile(const std::string& path, 
   return entries;
 }
 
-absl::StatusOr<std::vector<TokenEntry>> ReadTokenFile(const std::string& path) {
+absl::StatusOr<TokenFile> ReadTokenFile(const std::string& path) {
   const auto fail = [&path](const std::string& what) {
     return absl::InvalidArgumentError(absl::StrCat(path, ": ", what));
   };
+  const auto fail_to_read = [&] { return fail(absl::StrCat("cannot be read: ", std::strerror(errno))); };
+  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe is not waited for
+  if (descriptor < 0) return fail_to_read();
+  const absl::Cleanup closer = [descriptor] { close(descriptor); };
   struct stat info = {};
-  if (stat(path.c_str(), &info) != 0) return fail(absl::StrCat("cannot be read: ", std::strerror(errno)));
+  if (fstat(descriptor, &info) != 0) return fail_to_read();
   if (!S_ISREG(info.st_mode)) return fail("is no file");
   if ((info.st_mode & S_IWOTH) != 0) return fail("can be written by everybody, who so could let themselves in; chmod o-w");
-  if (info.st_size > static_cast<off_t>(kMaxTokenFileBytes)) {
-    return fail(absl::StrCat("has ", info.st_size, " bytes; the limit is ", kMaxTokenFileBytes));
+  // One byte more than is allowed tells a file that is too large, also where it grows just now.
+  std::string text(kMaxTokenFileBytes + 1, '\0');
+  std::size_t num_bytes = 0;
+  for (ssize_t count = 1; count != 0 && num_bytes < text.size(); num_bytes += static_cast<std::size_t>(count)) {
+    count = read(descriptor, text.data() + num_bytes, text.size() - num_bytes);
+    if (count < 0) return fail_to_read();
   }
-  std::ifstream file(path, std::ios::binary);
-  const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  if (!file.is_open() || file.bad()) return fail(absl::StrCat("cannot be read: ", std::strerror(errno)));
-  return ParseTokenFile(path, text);
+  if (num_bytes > kMaxTokenFileBytes) {
+    return fail(absl::StrCat("has more than ", kMaxTokenFileBytes, " bytes, which is the limit"));
+  }
+  text.resize(num_bytes);
+  TokenFile file{.entries = {}, .stamp = StampOf(info), .warning = WhoElseWrites(path, info)};
+  ASSIGN_OR_RETURN(file.entries, ParseTokenFile(path, text));
+  return file;
 }
 
 }  // namespace prefscore

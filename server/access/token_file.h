@@ -20,6 +20,7 @@
 
 #include "absl/status/statusor.h"
 #include "server/access/token_entry.h"
+#include "server/util/file_stamp.h"
 
 namespace prefscore {
 
@@ -30,7 +31,13 @@ inline constexpr std::size_t kMaxTokenNameBytes = 64;
 // INVALID_ARGUMENT names `path`, the entry, the field, the value and the limit; never more of a hash than its length.
 absl::StatusOr<std::vector<TokenEntry>> ParseTokenFile(const std::string& path, const std::string& text);
 
+struct TokenFile {
+  std::vector<TokenEntry> entries;
+  FileStamp stamp;      // taken before it was read: what was written meanwhile has another
+  std::string warning;  // who else can write it, and so let themselves in; empty: nobody
+};
+
 // As above; also where the file cannot be read, is too large, or can be written by everybody.
-absl::StatusOr<std::vector<TokenEntry>> ReadTokenFile(const std::string& path);
+absl::StatusOr<TokenFile> ReadTokenFile(const std::string& path);
 
 }  // namespace prefscore

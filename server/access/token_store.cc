@@ -58,9 +58,7 @@ absl::StatusOr<std::unique_ptr<TokenStore>> TokenStore::Load(const std::string& 
                                                              std::function<absl::Time()> now) {
   std::unique_ptr<TokenStore> store(new TokenStore(path, std::move(observer), std::move(now)));
   absl::MutexLock lock(&store->reload_mutex_);
-  store->stamp_ = StampOf(path);
-  ASSIGN_OR_RETURN(std::vector<TokenEntry> entries, ReadTokenFile(path));
-  store->Replace(std::move(entries));
+  RETURN_IF_ERROR(store->Read());
   return store;
 }
 
@@ -148,29 +146,36 @@ void TokenStore::Replace(std::vector<TokenEntry> entries) {
   fault_.clear();
 }
 
+absl::Status TokenStore::Read() {
+  stamp_.reset();
+  ASSIGN_OR_RETURN(TokenFile file, ReadTokenFile(path_));
+  stamp_ = file.stamp;
+  Replace(std::move(file.entries));
+  if (!file.warning.empty()) observer_.on_warning(file.warning);
+  return absl::OkStatus();
+}
+
 absl::Status TokenStore::Reload() {
   absl::MutexLock lock(&reload_mutex_);
-  stamp_ = StampOf(path_);  // before it is read: what is written meanwhile is seen the next time
-  auto entries = ReadTokenFile(path_);
-  if (!entries.ok()) {
-    {
-      absl::MutexLock state_lock(&mutex_);
-      fault_ = std::string(entries.status().message());
-    }
-    observer_.on_reload_failed();
-    observer_.on_warning(absl::StrCat("the tokens in force stay: ", std::string(entries.status().message())));
-    return entries.status();
+  const absl::Status status = Read();
+  if (status.ok()) {
+    observer_.on_note(absl::StrCat("took ", State().num_tokens, " tokens from ", path_));
+    return status;
   }
-  const std::size_t num_tokens = entries->size();
-  Replace(*std::move(entries));
-  observer_.on_note(absl::StrCat("took ", num_tokens, " tokens from ", path_));
-  return absl::OkStatus();
+  const std::string fault(status.message());
+  {
+    absl::MutexLock state_lock(&mutex_);
+    if (std::exchange(fault_, fault) == fault) return status;
+  }
+  observer_.on_reload_failed();
+  observer_.on_warning(absl::StrCat("the tokens in force stay: ", fault));
+  return status;
 }
 
 void TokenStore::ReloadIfChanged() {
   {
     absl::MutexLock lock(&reload_mutex_);
-    if (StampOf(path_) == stamp_) return;
+    if (stamp_ == StampOf(path_)) return;
   }
   Reload().IgnoreError();  // the observer was told
 }

@@ -58,9 +58,10 @@ class TokenStore {
   // Whether a token that was let in still would be: for streams, which live long. Errors as of Authorize.
   absl::Status Recheck(const Token& token, Role role) const;
 
-  // Reads the file. Where that fails, what is in force stays so; the observer is told, too.
+  // Reads the file. Where that fails, what is in force stays so; the observer is told of each fault once.
   absl::Status Reload();
-  // Reloads where the file is another than when it was last read. Call it every few seconds.
+  // Reloads where the file is another than when it was last read, or could not be read then: a fault may pass and leave
+  // no trace on the file. Call it every few seconds.
   void ReloadIfChanged();
 
   TokenFileState State() const;
@@ -71,6 +72,7 @@ class TokenStore {
   TokenStore(std::string path, AccessObserver observer, std::function<absl::Time()> now);
   absl::Status Refuse(AccessRefusal reason, absl::Status status) const;
   absl::Status CheckEntry(const TokenEntry& entry, Role role) const;
+  absl::Status Read() ABSL_EXCLUSIVE_LOCKS_REQUIRED(reload_mutex_);
   void Replace(std::vector<TokenEntry> entries) ABSL_EXCLUSIVE_LOCKS_REQUIRED(reload_mutex_);
 
   const std::string path_;
@@ -78,7 +80,7 @@ class TokenStore {
   const std::function<absl::Time()> now_;
 
   absl::Mutex reload_mutex_;  // one reload at a time; taken before mutex_
-  FileStamp stamp_ ABSL_GUARDED_BY(reload_mutex_);
+  std::optional<FileStamp> stamp_ ABSL_GUARDED_BY(reload_mutex_);  // of what is in force; none: the last read failed
 
   mutable absl::Mutex mutex_;
   std::shared_ptr<const Tokens> tokens_ ABSL_GUARDED_BY(mutex_) = std::make_shared<const Tokens>();

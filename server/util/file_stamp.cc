@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/util/file_stamp.h"
 
-#include <sys/stat.h>
-
 namespace prefscore {
 namespace {
 
@@ -12,7 +10,10 @@ std::int64_t Nanoseconds(const timespec& time) { return std::int64_t{1'000'000'0
 
 FileStamp StampOf(const std::string& path) {
   struct stat info = {};
-  if (stat(path.c_str(), &info) != 0) return {};
+  return stat(path.c_str(), &info) == 0 ? StampOf(info) : FileStamp();
+}
+
+FileStamp StampOf(const struct stat& info) {
   return {.device = info.st_dev,
           .inode = info.st_ino,
           .size_bytes = info.st_size,

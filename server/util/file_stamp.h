@@ -2,6 +2,8 @@
 // Tells whether a file was replaced or written since it was last looked at.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <cstdint>
 #include <string>
 
@@ -20,5 +22,7 @@ struct FileStamp {
 
 // Follows symbolic links: that is how Kubernetes replaces mounted secrets.
 FileStamp StampOf(const std::string& path);
+// Of a file that is open.
+FileStamp StampOf(const struct stat& info);
 
 }  // namespace prefscore

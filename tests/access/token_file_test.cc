@@ -170,14 +170,21 @@ class ReadTokenFileTest : public ::testing::Test {
 TEST_F(ReadTokenFileTest, ReadsAFile) {
   const auto entries = ReadTokenFile(Write(Entry("")));
   ASSERT_TRUE(entries.ok()) << entries.status();
-  EXPECT_EQ(entries->front().name, "trainer");
+  EXPECT_EQ(entries->entries.front().name, "trainer");
+  EXPECT_EQ(entries->warning, "");
+}
+
+TEST_F(ReadTokenFileTest, APipeIsNotWaitedFor) {
+  const std::string path = folder_.path() / "pipe";
+  ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
+  EXPECT_THAT(ErrorOf(path), HasSubstr("is no file"));
 }
 
 TEST_F(ReadTokenFileTest, FaultsOfTheFileAreNamed) {
   EXPECT_THAT(ErrorOf(folder_.path() / "absent"), HasSubstr("cannot be read: No such file"));
   EXPECT_THAT(ErrorOf(folder_.path()), HasSubstr("is no file"));
   EXPECT_THAT(ErrorOf(Write(Entry(""), 0606)), HasSubstr("can be written by everybody"));
-  EXPECT_THAT(ErrorOf(Write(Entry("") + std::string(kMaxTokenFileBytes, '#'))), HasSubstr("the limit is 1048576"));
+  EXPECT_THAT(ErrorOf(Write(Entry("") + std::string(kMaxTokenFileBytes, '#'))), HasSubstr("has more than 1048576 bytes, which is the limit"));
 }
 
 }  // namespace

@@ -4,6 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <openssl/crypto.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -68,6 +71,8 @@ TEST(NewTokenTest, IsRandomAndItsEntryIsThatOfTheFile) {
 
 class TokenStoreTest : public ::testing::Test {
  protected:
+  TokenStoreTest() { umask(022); }  // whoever runs the tests: files that only their owner writes
+
   void Write(const std::string& text) { std::ofstream(path_) << text; }
 
   void Load() {
@@ -215,6 +220,66 @@ TEST_F(TokenStoreTest, ABrokenFileChangesNothing) {
   store_->ReloadIfChanged();
   EXPECT_EQ(store_->State().fault, "");
   EXPECT_EQ(Authorize("Bearer secret-a").code(), absl::StatusCode::kUnauthenticated);
+}
+
+// Makes the process find no file descriptor for a file while it lives.
+class NoDescriptors {
+ public:
+  NoDescriptors() {
+    getrlimit(RLIMIT_NOFILE, &before_);
+    const rlimit none = {0, before_.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &none);
+  }
+  ~NoDescriptors() { setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+  rlimit before_;
+};
+
+TEST_F(TokenStoreTest, ATokenThatIsTakenOutWhileFilesCannotBeReadIsRefusedOnceTheyCan) {
+  Write(Entry("a", "secret-a", Role::kScore));
+  Load();
+  Write(Entry("b", "secret-b", Role::kScore));
+  {
+    const NoDescriptors fault;
+    for (int look = 0; look < 3; ++look) store_->ReloadIfChanged();
+  }
+  EXPECT_EQ(num_failed_, 1) << "told once";
+  EXPECT_THAT(warnings_, ElementsAre(HasSubstr("cannot be read: Too many open files")));
+  EXPECT_TRUE(Authorize("Bearer secret-a").ok());
+  store_->ReloadIfChanged();
+  EXPECT_EQ(Authorize("Bearer secret-a").code(), absl::StatusCode::kUnauthenticated);
+  EXPECT_TRUE(Authorize("Bearer secret-b").ok());
+  EXPECT_EQ(store_->State().fault, "");
+}
+
+TEST_F(TokenStoreTest, AFaultThatBecomesAnotherIsTold) {
+  Write(Entry("a", "secret-a", Role::kScore));
+  Load();
+  {
+    const NoDescriptors fault;
+    store_->ReloadIfChanged();
+    EXPECT_TRUE(warnings_.empty()) << "an unchanged file is not read";
+    EXPECT_FALSE(store_->Reload().ok());
+  }
+  std::filesystem::remove(path_);
+  store_->ReloadIfChanged();
+  EXPECT_THAT(warnings_, ElementsAre(HasSubstr("Too many open files"), HasSubstr("No such file")));
+}
+
+TEST_F(TokenStoreTest, WhoElseCanWriteTheFileIsTold) {
+  Write(Entry("a", "secret-a", Role::kScore));
+  ASSERT_EQ(chmod(path_.c_str(), 0660), 0);
+  Load();
+  EXPECT_THAT(warnings_, ElementsAre(AllOf(HasSubstr("can be written by its group, "), HasSubstr("chmod g-w"))));
+  ASSERT_EQ(chmod(path_.c_str(), 0640), 0);
+  store_->ReloadIfChanged();
+  EXPECT_EQ(warnings_.size(), 1) << "the group may read it";
+  if (chown(path_.c_str(), 12345, 0) != 0) return;  // only root can make another user its owner
+  store_->ReloadIfChanged();
+  ASSERT_EQ(warnings_.size(), 2);
+  EXPECT_THAT(warnings_.back(), HasSubstr("can be written by its owner, user 12345, "));
+  EXPECT_TRUE(Authorize("Bearer secret-a").ok());
 }
 
 TEST_F(TokenStoreTest, ARoleMayBeTaken) {
