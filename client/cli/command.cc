@@ -37,6 +37,9 @@ absl::StatusOr<client::SecurityOptions> ReadSecurity(const ServerOptions& server
   if (server.has_tls || !server.tls_server_name.empty() || !server.tls_ca.empty() || !server.tls_certificate.empty()) security.tls = std::move(tls);
   ASSIGN_OR_RETURN(const std::string token, ReadFile("--token-file", server.token_file));
   security.token = std::string(absl::StripAsciiWhitespace(token));
+  if (security.token.empty() && !server.token_file.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("--token-file '", server.token_file, "': holds no token"));
+  }
   return security;
 }
 

@@ -51,7 +51,9 @@ bool IsVisibleAscii(const std::string& text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c <= '~'; });
 }
 
-absl::Status Check(const std::string& address, const SecurityOptions& security) {
+}  // namespace
+
+absl::Status CheckSecurity(const std::string& address, const SecurityOptions& security) {
   if (security.tls && security.tls->certificate.empty() != security.tls->key.empty()) {
     return absl::InvalidArgumentError("a client's certificate and its key are given together or not at all");
   }
@@ -65,11 +67,9 @@ absl::Status Check(const std::string& address, const SecurityOptions& security) 
   return absl::OkStatus();
 }
 
-}  // namespace
-
 absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(const std::string& address,
                                                            const SecurityOptions& security) {
-  if (const absl::Status status = Check(address, security); !status.ok()) return status;
+  if (const absl::Status status = CheckSecurity(address, security); !status.ok()) return status;
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);  // per-token results outgrow the default of 4 MiB
   // While the channel backs off, calls fail without an attempt; the retry policy is the one that waits.
@@ -78,6 +78,8 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(const std::string& ad
   if (security.tls && !security.tls->server_name.empty()) {
     arguments.SetSslTargetNameOverride(security.tls->server_name);
   }
+  // Else gRPC sends even this through the proxy of http_proxy, a token in plain text included.
+  if (IsLoopback(address)) arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   std::vector<std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>> interceptors;
   if (!security.token.empty()) interceptors.push_back(std::make_unique<TokenInterceptorFactory>(security.token));
   const auto credentials =

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
 namespace grpc {
@@ -27,8 +28,11 @@ struct SecurityOptions {
   std::string token;              // sent with each call ("authorization: Bearer ..."); empty: none
 };
 
-// Returns at once; the connection is made by the first call. INVALID_ARGUMENT where the options contradict each other,
-// or would send a token in plain text to another machine.
+// INVALID_ARGUMENT where the options contradict each other, or would send a token in plain text to another machine.
+absl::Status CheckSecurity(const std::string& address, const SecurityOptions& security);
+
+// Returns at once; the connection is made by the first call. Errors are CheckSecurity's. No proxy of the environment is
+// used to reach this machine itself.
 absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(const std::string& address, const SecurityOptions& security);
 
 }  // namespace prefscore::client

@@ -3,6 +3,7 @@
 
 #include <toml++/toml.h>
 
+#include <charconv>
 #include <sstream>
 
 #include "absl/strings/numbers.h"
@@ -15,11 +16,17 @@ namespace {
   throw CLI::ConfigError(absl::StrCat("--config: line ", source.begin.line, ": ", description));
 }
 
+// The fewest digits that are this number and no other.
+std::string ShortestText(double number) {
+  char digits[32];
+  return std::string(digits, std::to_chars(digits, digits + sizeof(digits), number).ptr);
+}
+
 // As it would be typed after the flag.
 std::string ToArgument(const std::string& key, const toml::node& node) {
   if (const auto* text = node.as_string()) return text->get();
   if (const auto* number = node.as_integer()) return absl::StrCat(number->get());
-  if (const auto* number = node.as_floating_point()) return absl::StrCat(number->get());
+  if (const auto* number = node.as_floating_point()) return ShortestText(number->get());
   if (const auto* truth = node.as_boolean()) return truth->get() ? "true" : "false";
   Fail(node.source(), absl::StrCat("'", key, "' is not a string, a number, true, false or an array of them; the file ",
                                    "has no tables"));

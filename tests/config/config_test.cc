@@ -94,6 +94,15 @@ TEST(ConfigTest, FlagsOverrideTheFileWhichOverridesDefaults) {
   EXPECT_EQ(line->config.models.folders[0].folder, "/from/file");
 }
 
+TEST(ConfigTest, NumbersOfTheFileKeepAllTheirDigits) {
+  const std::string file = WriteFile("drain-delay = 1234.567\nshutdown-grace = 0.000001234567\n");
+  const auto line = ParseWithModels({"--config", file});
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_EQ(line->config.shutdown.delay_seconds, 1234.567);
+  EXPECT_EQ(line->config.shutdown.grace_seconds, 0.000001234567);
+  EXPECT_THAT(line->effective, HasSubstr("drain-delay = 1234.567\n"));
+}
+
 TEST(ConfigTest, EffectiveConfigurationReadsBackAsTheSame) {
   const auto first = ParseWithModels({"--cache-dir", "/a \"b\" \\c\nd = [#", "--listen", "127.0.0.1:0", "--metrics-listen", "", "--threads", "3",
                                       "--max-text-bytes", "123", "--shutdown-grace", "1.5", "--allow-plaintext"});

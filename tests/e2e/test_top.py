@@ -73,6 +73,22 @@ def test_an_unreachable_server_and_a_page_of_another_are_told(build_dir, demo_se
     assert top(build_dir, "--interval", "0").returncode == 2
 
 
+def test_a_token_is_not_sent_in_plain_text_to_another_machine(build_dir, tmp_path):
+    token = tmp_path / "token"
+    token.write_text("secret\n")
+    for metrics in ("scorer.invalid:9464", "http://scorer.invalid/metrics", "http://127.0.0.1:80@scorer.invalid:80",
+                    "http://[2001:db8::1]:9464"):
+        done = top(build_dir, "--once", "--metrics", metrics, "--token-file", token)
+        assert done.returncode == 1 and "INVALID_ARGUMENT: a token is not sent in plain text to " in done.stderr, metrics
+        assert "Use TLS, or a loopback address" in done.stderr
+    for metrics in ("127.0.0.1:1", "http://localhost:1/metrics", "http://[::1]:1", "https://scorer.invalid:9464"):
+        done = top(build_dir, "--once", "--metrics", metrics, "--token-file", token)
+        assert done.returncode == 1 and "UNAVAILABLE: " in done.stderr, "it is asked: " + metrics
+    token.write_text(" \n")
+    done = top(build_dir, "--once", "--metrics", "127.0.0.1:1", "--token-file", token)
+    assert done.returncode == 1 and f"--token-file '{token}': holds no token" in done.stderr
+
+
 class Terminal:
     """A program on a terminal of 80 x 24."""
 

@@ -61,6 +61,16 @@ class AdminTest : public RpcTestBase {
   std::unique_ptr<v1::AdminService::Stub> admin_;
 };
 
+TEST_F(AdminTest, TakesNoLongMessagesFromAnybody) {
+  UseTokens();
+  StartBoth();
+  v1::GetStatusRequest request;
+  request.GetReflection()->MutableUnknownFields(&request)->AddLengthDelimited(1000, std::string(66'000, 'x'));
+  v1::GetStatusResponse status;
+  EXPECT_EQ(admin_->GetStatus(WithToken("").get(), request, &status).error_code(), grpc::RESOURCE_EXHAUSTED);
+  EXPECT_TRUE(GetStatus(&status, "admin-secret").ok()) << "others are served";
+}
+
 TEST_F(AdminTest, TellsWhatTheServerDoes) {
   limits_.max_batch_tokens = 1;
   CloseGate();

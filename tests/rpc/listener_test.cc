@@ -59,7 +59,7 @@ TEST(ListenerTest, WhoDoesNotGreetInTimeIsClosed) {
   ASSERT_TRUE(listener.ok()) << listener.status();
   EXPECT_TRUE(IsClosed(listener->port()));
   EXPECT_TRUE(IsClosed(listener->port(), "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")) << "the settings are a part of the greeting";
-  listener->Stop(absl::Now());
+  listener->Stop(absl::ZeroDuration());
 }
 
 TEST(ListenerTest, WhoDoesNotShakeHandsInTimeIsClosed) {
@@ -79,7 +79,7 @@ TEST(ListenerTest, WhoDoesNotShakeHandsInTimeIsClosed) {
   ASSERT_TRUE(listener.ok()) << listener.status();
   EXPECT_TRUE(IsClosed(listener->port()));
   EXPECT_TRUE(IsClosed(listener->port(), std::string("\x16\x03\x01\x02\x00\x01", 6))) << "a handshake that is cut off";
-  listener->Stop(absl::Now());
+  listener->Stop(absl::ZeroDuration());
 }
 
 class ConnectionEndTest : public RpcTestBase {

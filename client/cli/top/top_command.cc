@@ -3,12 +3,9 @@
 
 #include <unistd.h>
 
-#include <fstream>
 #include <iostream>
-#include <iterator>
 #include <optional>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "client/cli/command.h"
@@ -16,6 +13,8 @@
 #include "client/cli/top/scrape.h"
 #include "client/cli/top/terminal.h"
 #include "client/cli/top/view.h"
+#include "client/cpp/channel.h"
+#include "server/util/status_macros.h"
 
 namespace prefscore::cli {
 namespace {
@@ -25,17 +24,20 @@ struct TimedScrape {
   absl::Time time;
 };
 
+// HOST:PORT of a URL.
+std::string AddressOf(const std::string& url) {
+  const std::size_t begin = url.find("://") + 3;
+  const std::string authority = url.substr(begin, url.find('/', begin) - begin);
+  return authority.find(':') == std::string::npos || authority.back() == ']' ? authority + ":80" : authority;
+}
+
 absl::StatusOr<HttpOptions> HttpOptionsOf(const TopOptions& options) {
-  HttpOptions http{.bearer_token = "", .ca_file = options.ca_file};
-  if (options.token_file.empty()) return http;
-  std::ifstream file(options.token_file);
-  if (!file) return absl::NotFoundError(absl::StrCat("--token-file: cannot read ", options.token_file));
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
-  http.bearer_token = std::string(absl::StripAsciiWhitespace(text));
-  if (http.bearer_token.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat("--token-file: ", options.token_file, " is empty"));
-  }
-  return http;
+  ServerOptions server;
+  server.has_tls = options.metrics_url.starts_with("https://");
+  server.token_file = options.token_file;
+  ASSIGN_OR_RETURN(const client::SecurityOptions security, ReadSecurity(server));
+  RETURN_IF_ERROR(client::CheckSecurity(AddressOf(options.metrics_url), security));
+  return HttpOptions{.bearer_token = security.token, .ca_file = options.ca_file};
 }
 
 absl::StatusOr<TimedScrape> Take(const std::string& url, const HttpOptions& http) {
