@@ -82,11 +82,16 @@ absl::Status TokenStore::CheckEntry(const TokenEntry& entry, Role role) const {
   return absl::OkStatus();
 }
 
-absl::StatusOr<TokenPtr> TokenStore::Authorize(std::optional<std::string_view> authorization, Role role) const {
-  if (!authorization.has_value()) {
+absl::StatusOr<TokenPtr> TokenStore::Authorize(std::span<const std::string_view> authorizations, Role role) const {
+  if (authorizations.empty()) {
     return Refuse(AccessRefusal::kNoToken, absl::UnauthenticatedError(absl::StrCat("the call has no token; ", kHowTo)));
   }
-  const auto presented = BearerToken(*authorization);
+  if (authorizations.size() > 1) {  // another server on the way may have checked another one than this would
+    return Refuse(AccessRefusal::kNoToken,
+                  absl::UnauthenticatedError(absl::StrCat("'authorization' was sent ", authorizations.size(),
+                                                          " times; ", kHowTo, ", once")));
+  }
+  const auto presented = BearerToken(authorizations.front());
   if (!presented.has_value()) {
     return Refuse(AccessRefusal::kNoToken,
                   absl::UnauthenticatedError(absl::StrCat("'authorization' is no bearer token; ", kHowTo)));

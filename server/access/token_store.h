@@ -51,9 +51,9 @@ class TokenStore {
   static absl::StatusOr<std::unique_ptr<TokenStore>> Load(const std::string& path, AccessObserver observer,
                                                           std::function<absl::Time()> now = absl::Now);
 
-  // `authorization` is the header of that name: "Bearer TOKEN". UNAUTHENTICATED where it is absent, another kind, unknown
-  // or expired; PERMISSION_DENIED where the token lacks the role.
-  absl::StatusOr<TokenPtr> Authorize(std::optional<std::string_view> authorization, Role role) const;
+  // `authorizations` are the headers "authorization" of a call: one, "Bearer TOKEN". UNAUTHENTICATED where it is absent,
+  // there twice, another kind, unknown or expired; PERMISSION_DENIED where the token lacks the role.
+  absl::StatusOr<TokenPtr> Authorize(std::span<const std::string_view> authorizations, Role role) const;
 
   // Whether a token that was let in still would be: for streams, which live long. Errors as of Authorize.
   absl::Status Recheck(const Token& token, Role role) const;

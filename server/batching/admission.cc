@@ -42,14 +42,14 @@ std::optional<Refusal> Admission::Take(Entrant& entrant, const QueueLoad& need, 
   RetryBook& book = BookOf(entrant.priority);
   book.Expire(now);
   std::optional<absl::Duration> wait;
-  if (book.Claim(entrant.fingerprint, now, &wait)) entrant.waits_for_room = true;
-  auto refusal = Check(entrant.priority, ClaimsOf(entrant.priority), need, pace);
+  if (book.Claim(entrant.call, now, &wait)) entrant.waits_for_room = true;
+  auto refusal = Check(entrant, ClaimsOf(entrant.priority), need, pace);
   if (!refusal.has_value()) {
     Held(entrant.priority) += need;
   } else if (wait.has_value()) {
     refusal->retry_delay = std::max(*wait, kMinDelay);
   } else if (!entrant.waits_for_room) {
-    book.Promise(entrant.fingerprint, need, refusal->retry_delay, now);
+    book.Promise(entrant.call, need, refusal->retry_delay, now);
   }
   return refusal;
 }
@@ -59,9 +59,9 @@ std::optional<Refusal> Admission::Change(const Entrant& entrant, const QueueLoad
   Held(entrant.priority) -= from;
   const bool is_larger = to.num_tokens > from.num_tokens || to.num_bytes > from.num_bytes;
   if (is_larger && !entrant.waits_for_room) {
-    if (auto refusal = Check(entrant.priority, ClaimsOf(entrant.priority), to, pace)) {
+    if (auto refusal = Check(entrant, ClaimsOf(entrant.priority), to, pace)) {
       Held(entrant.priority) += from;
-      BookOf(entrant.priority).Promise(entrant.fingerprint, to, refusal->retry_delay, now);
+      BookOf(entrant.priority).Promise(entrant.call, to, refusal->retry_delay, now);
       return refusal;
     }
   }
@@ -78,13 +78,14 @@ bool Admission::Wait(Priority priority, const QueueLoad& need) {
 }
 
 bool Admission::TakeWaiting(Priority priority, const QueueLoad& need) {
-  if (Check(priority, HeldBy(priority), need, {}).has_value()) return false;
+  if (Check({.priority = priority}, HeldBy(priority), need, {}).has_value()) return false;
   Held(priority) += need;
   return true;
 }
 
-std::optional<Refusal> Admission::Check(Priority priority, const Claims& claims, const QueueLoad& need,
+std::optional<Refusal> Admission::Check(const Entrant& entrant, const Claims& claims, const QueueLoad& need,
                                         const QueuePace& pace) const {
+  const Priority priority = entrant.priority;
   const auto& [own, all] = claims;
   if (own.num_tokens == 0) return std::nullopt;
   const auto exceeds = [&](std::int64_t own, std::int64_t all, std::int64_t need, std::int64_t limit) {
@@ -104,27 +105,31 @@ std::optional<Refusal> Admission::Check(Priority priority, const Claims& claims,
                                                        limits_.max_queued_tokens)
                                              : message("bytes", own.num_bytes, all.num_bytes, need.num_bytes,
                                                        limits_.max_queued_bytes),
-                  .retry_delay = RetryDelay(priority, claims, need, pace)};
+                  .retry_delay = RetryDelay(entrant, claims, need, pace)};
   return refusal;
 }
 
 // How long until what waits, and what comes back before this call, has left room for it.
-absl::Duration Admission::RetryDelay(Priority priority, const Claims& claims, const QueueLoad& need,
+absl::Duration Admission::RetryDelay(const Entrant& entrant, const Claims& claims, const QueueLoad& need,
                                      const QueuePace& pace) const {
   if (pace.seconds_per_token <= 0) return kUnknownPaceDelay;
-  const RetryBook& book = BookOf(priority);
+  const double share = ShareOfLimits(entrant.priority);
+  // What one caller was promised delays others by no more than the class's full queue.
+  const RetryBook::Expectation expected = BookOf(entrant.priority).Expected(
+      entrant.call.caller, {.num_tokens = share * static_cast<double>(limits_.max_queued_tokens),
+                            .num_bytes = share * static_cast<double>(limits_.max_queued_bytes)});
   const auto& [own, all] = claims;
   // The larger excess of the class over its share, and of all over the limit.
   const auto excess = [&](double own, double all, double expected, double need, double limit) {
-    const double class_limit = ShareOfLimits(priority) * limit;
+    const double class_limit = share * limit;
     return std::max(own + expected + std::min(need, class_limit) - class_limit,
                     all + expected + std::min(need, limit) - limit);
   };
   const double excess_tokens =
-      excess(static_cast<double>(own.num_tokens), static_cast<double>(all.num_tokens), book.expected_tokens(),
+      excess(static_cast<double>(own.num_tokens), static_cast<double>(all.num_tokens), expected.num_tokens,
              static_cast<double>(need.num_tokens), static_cast<double>(limits_.max_queued_tokens));
   const double excess_bytes =
-      excess(static_cast<double>(own.num_bytes), static_cast<double>(all.num_bytes), book.expected_bytes(),
+      excess(static_cast<double>(own.num_bytes), static_cast<double>(all.num_bytes), expected.num_bytes,
              static_cast<double>(need.num_bytes), static_cast<double>(limits_.max_queued_bytes));
   const double tokens_per_byte =
       all.num_bytes > 0 ? static_cast<double>(all.num_tokens) / static_cast<double>(all.num_bytes) : 0;

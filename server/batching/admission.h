@@ -41,7 +41,7 @@ struct Refusal {
 // Who asks to be let in.
 struct Entrant {
   Priority priority = Priority::kInteractive;
-  std::uint64_t fingerprint = 0;  // of the request, to know it again after a refusal; 0: none
+  RetryBook::CallId call = {};    // to know it again after a refusal
   bool waits_for_room = false;    // rather than being refused: a stream, or who comes as told
 };
 
@@ -88,9 +88,9 @@ class Admission {
   };
   Claims HeldBy(Priority priority) const;
   Claims ClaimsOf(Priority priority) const;  // with what stands in the class's line
-  std::optional<Refusal> Check(Priority priority, const Claims& claims, const QueueLoad& need,
+  std::optional<Refusal> Check(const Entrant& entrant, const Claims& claims, const QueueLoad& need,
                                const QueuePace& pace) const;
-  absl::Duration RetryDelay(Priority priority, const Claims& claims, const QueueLoad& need,
+  absl::Duration RetryDelay(const Entrant& entrant, const Claims& claims, const QueueLoad& need,
                             const QueuePace& pace) const;
 
   const AdmissionLimits limits_;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/rpc/access.h"
 
-#include <optional>
 #include <string_view>
+#include <vector>
 
 #include "server/util/status_macros.h"
 
@@ -17,11 +17,11 @@ absl::StatusOr<Caller> CheckAccess(const AccessRule& rule, const grpc::ServerCon
   if (rule.tokens == nullptr) return caller;
   const auto& metadata = rpc.client_metadata();
   const auto [begin, end] = metadata.equal_range("authorization");
-  std::optional<std::string_view> authorization;
-  if (begin != end) authorization = std::string_view(begin->second.data(), begin->second.size());
-  // Of two, another server on the way may have checked the other one.
-  if (begin != end && std::next(begin) != end) authorization = "";
-  ASSIGN_OR_RETURN(caller.token_, rule.tokens->Authorize(authorization, rule.role));
+  std::vector<std::string_view> authorizations;
+  for (auto header = begin; header != end; ++header) {
+    authorizations.emplace_back(header->second.data(), header->second.size());
+  }
+  ASSIGN_OR_RETURN(caller.token_, rule.tokens->Authorize(authorizations, rule.role));
   caller.rule_ = rule;
   return caller;
 }

@@ -65,7 +65,7 @@ void AnalysisStream::OnReadDone(bool ok) {
 }
 
 void AnalysisStream::OnCancel() {
-  context_.scorer->Cancel(*cancellation_);
+  context_.scorer->Cancel(*cancellation_, caller_.quota().get());
   End(absl::CancelledError("the client cancelled, went away or set a deadline that passed"));
 }
 

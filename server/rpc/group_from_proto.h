@@ -15,7 +15,7 @@ namespace prefscore {
 
 // What a pair's result needs to know of its request.
 struct PairOrigin {
-  int index = 0;
+  std::int64_t index = 0;
   bool is_text = false;  // text or a conversation was tokenised
   KnownLogProbs known;
   std::array<bool, 2> is_sent = {true, true};  // a completion both of whose log-probs are known may be left out

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "server/messages/objective_messages.h"
 #include "server/messages/pair_messages.h"
 #include "server/rpc/counted_code.h"
@@ -88,6 +89,10 @@ absl::Status PairStream::HandleMessage(const grpc::ByteBuffer& message) {
       return FieldError("kind", "a message carries neither options nor a pair");
   }
   if (options_ == nullptr) return FieldError("options", "are missing; the first message of a stream carries them");
+  if (num_pairs_ >= context_.max_pairs_per_stream) {
+    return FieldError("pair", absl::StrCat("is one too many; a stream has at most ", context_.max_pairs_per_stream,
+                                           " pairs; send the rest in another"));
+  }
   HandlePair(*request.mutable_pair(), invalid_text, arrival);
   return absl::OkStatus();
 }
@@ -112,7 +117,7 @@ absl::Status PairStream::HandleOptions(const v1::ScoringOptions& options, const 
 
 void PairStream::HandlePair(v1::PreferencePair& pair, const InvalidText& invalid_text, absl::Time arrival) {
   v1::StreamScorePairsResponse response;
-  EchoPair(pair, num_pairs_, *response.mutable_result());
+  EchoPair(pair, static_cast<std::uint32_t>(num_pairs_), *response.mutable_result());
   PairOrigin origin;
   origin.index = num_pairs_++;
 
@@ -196,7 +201,7 @@ void PairStream::End(const absl::Status& status) {
 
 // The client is gone: nothing more can be written, and what is queued need not be computed.
 void PairStream::Abandon() {
-  context_.scorer->Cancel(*cancellation_);
+  context_.scorer->Cancel(*cancellation_, caller_.quota().get());
   results_.clear();
   end_ = absl::CancelledError("the client cancelled, went away or set a deadline that passed");
   pause_.Cancel();

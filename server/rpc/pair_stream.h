@@ -100,7 +100,7 @@ class PairStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
 
   // Used by one read at a time only.
   std::shared_ptr<const Options> options_;
-  int num_pairs_ = 0;  // read
+  std::int64_t num_pairs_ = 0;  // read
   grpc::ByteBuffer read_buffer_;
   // Used by one write at a time only.
   grpc::ByteBuffer write_buffer_;

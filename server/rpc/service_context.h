@@ -22,6 +22,7 @@ struct ServiceContext {
   CallLogOptions call_log = {};
   Limits limits;
   AccessRule access = {};
+  std::int64_t max_pairs_per_stream = std::int64_t{1} << 32;  // of StreamScorePairs: their index is a uint32; tests set less
   OpenCalls* open_calls = nullptr;  // set by the server, which has its own
 };
 

@@ -63,6 +63,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
     return {.priority = priority,
             .deadline = DeadlineOf(*rpc_),
             .cancellation = cancellation_,
+            .caller = caller_.name(),
             .fingerprint = Fingerprint(*request_buffer_),
             .quota = caller_.quota()};
   }

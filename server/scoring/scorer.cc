@@ -111,7 +111,7 @@ Arrival Scorer::ArrivalOf(const Call& call, const std::vector<ContentSize>& size
   }
   load.num_tokens = static_cast<std::int64_t>(num_tokens * static_cast<double>(num_models));
   return {.entrant = {.priority = call.priority,
-                      .fingerprint = call.fingerprint,
+                      .call = {call.caller, call.fingerprint},
                       .waits_for_room = call.waits_for_room},
           .load = load,
           .deadline = call.deadline,
@@ -239,8 +239,22 @@ void Scorer::Run(std::shared_ptr<State> state, Prepare prepare, Finish finish) {
     }
   };
   Arrival arrival = ArrivalOf(state->call, state->sizes, NumModels(state->options));
-  if (state->call.quota != nullptr) {
-    auto charge = state->call.quota->Take(arrival.load.num_tokens, state->call.waits_for_room);
+  Quota* const quota = state->call.quota.get();
+  if (quota != nullptr && state->call.waits_for_room) {
+    const absl::Status status = quota->TakeInTurn(
+        {.num_tokens = arrival.load.num_tokens,
+         .num_bytes = arrival.load.num_bytes,
+         .is_over = is_cancelled,
+         .on_its_turn = [this, state, arrival, start](QuotaCharge charge) {
+           state->charge = std::move(charge);
+           // On a thread of its own: who makes room may hold the lock of a stream, which a refusal would take.
+           tokenizer_pool_.Post([this, arrival, start] { scheduler_.Admit(arrival, start); });
+         }});
+    if (!status.ok()) state->Finish(status);
+    return;
+  }
+  if (quota != nullptr) {
+    auto charge = quota->Take(arrival.load.num_tokens);
     if (!charge.ok()) return state->Finish(charge.status());
     state->charge = *std::move(charge);
   }
@@ -273,6 +287,11 @@ void Scorer::ScoreCompletions(std::vector<GroupRequest> groups, CompletionOption
   };
   Run(std::make_shared<State>(std::move(groups), std::move(options), std::move(call), std::move(gather)),
       MakeCompletionsJob, FinishCompletions);
+}
+
+void Scorer::Cancel(Cancellation& cancellation, Quota* quota) {
+  scheduler_.Cancel(cancellation);
+  if (quota != nullptr) quota->EndTurns();
 }
 
 bool Scorer::Drain(absl::Duration grace) { return scheduler_.Drain(grace); }

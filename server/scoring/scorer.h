@@ -48,6 +48,7 @@ struct Call {
   // Where the queue is full, wait for room; otherwise the call is refused and told when to come again. For streams, which
   // bring one message at a time.
   bool waits_for_room = false;
+  std::string caller = "";        // whose token; empty: there are none
   std::uint64_t fingerprint = 0;  // of the request, to know it again after a refusal; 0: none
   std::shared_ptr<Quota> quota = nullptr;  // what is computed for it is charged here; null: nowhere
 };
@@ -87,8 +88,8 @@ class Scorer {
   void ScoreCompletions(std::vector<GroupRequest> groups, CompletionOptions options, Call call,
                         std::function<void(absl::Status, GroupOutcomes)> done);
 
-  // Calls with this cancellation end now, but for what is in flight.
-  void Cancel(Cancellation& cancellation) { scheduler_.Cancel(cancellation); }
+  // Calls with this cancellation end now, but for what is in flight. `quota`: theirs, where they wait for room.
+  void Cancel(Cancellation& cancellation, Quota* quota = nullptr);
 
   Scheduler& scheduler() { return scheduler_; }
   DeviceHealth& device_health() { return device_health_; }

@@ -4,7 +4,6 @@
 #include <cstdlib>
 #include <iostream>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -59,8 +58,7 @@ absl::StatusOr<std::unique_ptr<MetricsExposer>> StartExposer(const ServerConfig&
   ExposerOptions options = {.address = config.listen.metrics, .files = files};
   if (tokens != nullptr) {
     options.may_scrape = [tokens, &logger](std::span<const std::string_view> authorizations) {
-      const auto header = authorizations.empty() ? std::nullopt : std::optional(authorizations.front());
-      const absl::Status status = tokens->Authorize(header, Role::kMetrics).status();
+      const absl::Status status = tokens->Authorize(authorizations, Role::kMetrics).status();
       if (!status.ok()) logger.Log(LogLevel::kInfo, "scrape refused", {{"error", std::string(status.message())}});
       return status;
     };

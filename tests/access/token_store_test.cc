@@ -93,8 +93,11 @@ class TokenStoreTest : public ::testing::Test {
     return TokenFileEntry(name, {role}, token) + more + "\n";
   }
 
-  absl::Status Authorize(const std::string& authorization, Role role = Role::kScore) {
-    return store_->Authorize(authorization, role).status();
+  absl::StatusOr<TokenPtr> TokenOf(std::string_view authorization, Role role = Role::kScore) {
+    return store_->Authorize(std::vector{authorization}, role);
+  }
+  absl::Status Authorize(std::string_view authorization, Role role = Role::kScore) {
+    return TokenOf(authorization, role).status();
   }
 
   testing::TempFolder folder_;
@@ -112,7 +115,7 @@ class TokenStoreTest : public ::testing::Test {
 TEST_F(TokenStoreTest, LetsInWhomTheFileKnows) {
   Write(Entry("a", "secret-a", Role::kScore) + Entry("b", "secret-b", Role::kAdmin));
   Load();
-  const auto token = store_->Authorize("Bearer secret-a", Role::kScore);
+  const auto token = TokenOf("Bearer secret-a");
   ASSERT_TRUE(token.ok()) << token.status();
   EXPECT_EQ((*token)->entry.name, "a");
   EXPECT_TRUE(Authorize("bearer secret-a").ok()) << "the scheme's case does not matter";
@@ -125,9 +128,12 @@ TEST_F(TokenStoreTest, LetsInWhomTheFileKnows) {
 TEST_F(TokenStoreTest, RefusesTheRestByName) {
   Write(Entry("a", "secret-a", Role::kScore) + Entry("old", "secret-old", Role::kScore, "expires = 2026-12-31"));
   Load();
-  const absl::Status none = store_->Authorize(std::nullopt, Role::kScore).status();
+  const absl::Status none = store_->Authorize({}, Role::kScore).status();
   EXPECT_EQ(none.code(), absl::StatusCode::kUnauthenticated);
   EXPECT_THAT(std::string(none.message()), HasSubstr("send the metadata 'authorization: Bearer TOKEN'"));
+  const std::string_view twice[] = {"Bearer secret-a", "Bearer secret-a"};
+  EXPECT_THAT(std::string(store_->Authorize(twice, Role::kScore).status().message()),
+              ::testing::StartsWith("'authorization' was sent 2 times; send the metadata"));
   for (const char* authorization : {"", "Bearer", "Bearer ", "Basic secret-a", "secret-a", "Bearer\tsecret-a"}) {
     EXPECT_EQ(Authorize(authorization).code(), absl::StatusCode::kUnauthenticated) << authorization;
   }
@@ -159,7 +165,7 @@ TEST_F(TokenStoreTest, TheHashIsNoToken) {
 TEST_F(TokenStoreTest, TokensExpireWhileTheServerRuns) {
   Write(Entry("a", "secret-a", Role::kScore, "expires = 2027-01-02"));
   Load();
-  const auto token = store_->Authorize("Bearer secret-a", Role::kScore);
+  const auto token = TokenOf("Bearer secret-a");
   ASSERT_TRUE(token.ok());
   now_ += absl::Hours(24) - absl::Milliseconds(1);
   EXPECT_TRUE(store_->Recheck(**token, Role::kScore).ok());
@@ -171,7 +177,7 @@ TEST_F(TokenStoreTest, TokensExpireWhileTheServerRuns) {
 TEST_F(TokenStoreTest, FollowsItsFile) {
   Write(Entry("a", "secret-a", Role::kScore) + Entry("b", "secret-b", Role::kScore));
   Load();
-  const auto token = store_->Authorize("Bearer secret-a", Role::kScore);
+  const auto token = TokenOf("Bearer secret-a");
   ASSERT_TRUE(token.ok());
   store_->ReloadIfChanged();
   EXPECT_TRUE(notes_.empty()) << "nothing has changed";
@@ -285,7 +291,7 @@ TEST_F(TokenStoreTest, WhoElseCanWriteTheFileIsTold) {
 TEST_F(TokenStoreTest, ARoleMayBeTaken) {
   Write(Entry("a", "secret-a", Role::kScore));
   Load();
-  const auto token = store_->Authorize("Bearer secret-a", Role::kScore);
+  const auto token = TokenOf("Bearer secret-a");
   ASSERT_TRUE(token.ok());
   Write(Entry("a", "secret-a", Role::kMetrics));
   ASSERT_TRUE(store_->Reload().ok());
@@ -295,18 +301,18 @@ TEST_F(TokenStoreTest, ARoleMayBeTaken) {
 TEST_F(TokenStoreTest, AReloadForgetsNoDebt) {
   Write(Entry("a", "secret-a", Role::kScore, "tokens_per_second = 1"));
   Load();
-  const auto token = store_->Authorize("Bearer secret-a", Role::kScore);
+  const auto token = TokenOf("Bearer secret-a");
   ASSERT_TRUE(token.ok());
-  EXPECT_TRUE((*token)->quota->Take(1000, false).ok());
+  EXPECT_TRUE((*token)->quota->Take(1000).ok());
   Write(Entry("a", "secret-new", Role::kScore, "tokens_per_second = 1 # rotated"));
   ASSERT_TRUE(store_->Reload().ok());
-  const auto rotated = store_->Authorize("Bearer secret-new", Role::kScore);
+  const auto rotated = TokenOf("Bearer secret-new");
   ASSERT_TRUE(rotated.ok());
-  EXPECT_FALSE((*rotated)->quota->Take(1, false).ok());
+  EXPECT_FALSE((*rotated)->quota->Take(1).ok());
   Write(Entry("a", "secret-new", Role::kScore, "tokens_per_second = 1000000"));
   ASSERT_TRUE(store_->Reload().ok());
   now_ += absl::Seconds(1);
-  EXPECT_TRUE((*rotated)->quota->Take(1, false).ok()) << "calls that run have the new limits";
+  EXPECT_TRUE((*rotated)->quota->Take(1).ok()) << "calls that run have the new limits";
 }
 
 TEST_F(TokenStoreTest, AServerDoesNotStartWithABrokenFile) {

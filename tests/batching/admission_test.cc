@@ -20,8 +20,8 @@ constexpr Priority kInteractive = Priority::kInteractive;
 constexpr Priority kBulk = Priority::kBulk;
 
 std::optional<Refusal> Take(Admission& admission, Priority priority, const QueueLoad& need, std::uint64_t fingerprint,
-                            const QueuePace& pace, absl::Time now) {
-  Entrant entrant = {.priority = priority, .fingerprint = fingerprint};
+                            const QueuePace& pace, absl::Time now, const std::string& caller = "") {
+  Entrant entrant = {.priority = priority, .call = {caller, fingerprint}};
   return admission.Take(entrant, need, pace, now);
 }
 
@@ -68,7 +68,7 @@ TEST(AdmissionTest, BulkHoldsHalfAtMost) {
 
 TEST(AdmissionTest, ACallThatTurnsOutLargerMayStillBeRefusedOnce) {
   Admission admission({.max_queued_tokens = 100});
-  Entrant entrant = {.fingerprint = 5};
+  Entrant entrant = {.call = {"", 5}};
   EXPECT_FALSE(Take(admission, kInteractive, {50, 0}, 0, kUnknownPace, kEpoch));
   EXPECT_FALSE(admission.Take(entrant, {40, 0}, kUnknownPace, kEpoch));
   EXPECT_FALSE(admission.Change(entrant, {40, 0}, {45, 0}, kUnknownPace, kEpoch));
@@ -122,6 +122,19 @@ TEST(AdmissionTest, TheDelayIsWhenTheCallsOwnWorkWillFitAfterThoseToldBefore) {
   EXPECT_NEAR(delay(100, 1), 1.1 * (0.5 + 1), 1e-9) << "who comes too early is told the same time again";
 }
 
+TEST(AdmissionTest, OneCallersCallsDelayOthersByAFullQueueAtMost) {
+  Admission admission({.max_queued_tokens = 1000});
+  const QueuePace pace{.seconds_per_token = 0.01, .seconds_to_next_batch = 0.5};
+  EXPECT_FALSE(Take(admission, kInteractive, {1000, 0}, 0, pace, kEpoch));
+  for (std::uint64_t call = 1; call <= 200; ++call) {
+    EXPECT_TRUE(Take(admission, kInteractive, {100, 0}, call, pace, kEpoch, "flood"));
+  }
+  const auto other = Take(admission, kInteractive, {100, 0}, 1, pace, kEpoch, "other");
+  EXPECT_NEAR(absl::ToDoubleSeconds(other->retry_delay), 1.1 * (0.5 + 10 + 1), 1e-9);
+  const auto flood = Take(admission, kInteractive, {100, 0}, 201, pace, kEpoch, "flood");
+  EXPECT_NEAR(absl::ToDoubleSeconds(flood->retry_delay), 1.1 * (0.5 + 200 + 1 + 1), 1e-9);
+}
+
 // An overloaded server, second by second: calls come at four times the rate at which it works. Those who obey succeed at
 // their second attempt, and do not wait long there; the server is never idle; whoever does not come back harms nobody.
 void Overload(double share_that_comes_back) {
@@ -155,7 +168,7 @@ void Overload(double share_that_comes_back) {
     }
     for (Call& call : arriving) {
       ++call.num_attempts;
-      Entrant entrant = {.fingerprint = call.fingerprint};
+      Entrant entrant = {.call = {"", call.fingerprint}};
       const auto refusal =
           admission.Take(entrant, {call.num_tokens, 0}, {.seconds_per_token = kSecondsPerToken}, now);
       const bool waits = refusal && entrant.waits_for_room && admission.Wait(kInteractive, {call.num_tokens, 0});
@@ -200,31 +213,55 @@ TEST(AdmissionTest, WhoObeysSucceedsAmongMostWhoNeverComeBack) { Overload(0.02);
 TEST(RetryBookTest, ForgetsWhoDoesNotCome) {
   RetryBook book;
   for (std::uint64_t caller = 1; caller <= 1000; ++caller) {
-    book.Promise(caller, {10, 100}, absl::Seconds(10), kEpoch);
+    book.Promise({"", caller}, {10, 100}, absl::Seconds(10), kEpoch);
   }
-  EXPECT_EQ(book.expected_tokens(), 10'000);
+  EXPECT_EQ(book.Expected("", {}).num_tokens, 10'000);
   book.Expire(kEpoch + absl::Seconds(14));
   EXPECT_FALSE(book.empty());
   book.Expire(kEpoch + absl::Seconds(15));
   EXPECT_TRUE(book.empty());
-  EXPECT_EQ(book.expected_bytes(), 0);
-  book.Promise(1, {10, 100}, absl::Seconds(10), kEpoch);
-  EXPECT_NEAR(book.expected_tokens(), 0.5, 1e-9) << "few are expected now";
+  EXPECT_EQ(book.Expected("", {}).num_bytes, 0);
+  book.Promise({"", 1}, {10, 100}, absl::Seconds(10), kEpoch);
+  EXPECT_NEAR(book.Expected("", {}).num_tokens, 0.5, 1e-9) << "few are expected now";
   std::optional<absl::Duration> wait;
-  EXPECT_FALSE(book.Claim(1, kEpoch + absl::Seconds(4), &wait));
+  EXPECT_FALSE(book.Claim({"", 1}, kEpoch + absl::Seconds(4), &wait));
   EXPECT_EQ(wait, absl::Seconds(6));
-  EXPECT_TRUE(book.Claim(1, kEpoch + absl::Seconds(10), &wait));
-  EXPECT_FALSE(book.Claim(1, kEpoch + absl::Seconds(10), &wait)) << "once";
+  EXPECT_TRUE(book.Claim({"", 1}, kEpoch + absl::Seconds(10), &wait));
+  EXPECT_FALSE(book.Claim({"", 1}, kEpoch + absl::Seconds(10), &wait)) << "once";
 }
 
 TEST(RetryBookTest, IsBounded) {
   RetryBook book;
-  for (std::uint64_t caller = 1; caller <= 2 * RetryBook::kMaxPromises; ++caller) {
-    book.Promise(caller, {1, 0}, absl::Seconds(10), kEpoch);
+  constexpr double kMost = 1e9;
+  for (const char* caller : {"a", "b"}) {
+    for (std::uint64_t call = 1; call <= RetryBook::kMaxPromises; ++call) {
+      book.Promise({caller, call}, {1, 0}, absl::Seconds(10), kEpoch);
+    }
+    EXPECT_EQ(book.Expected(caller, {}).num_tokens, RetryBook::kMaxPromisesOfCaller);
   }
-  EXPECT_EQ(book.expected_tokens(), RetryBook::kMaxPromises);
-  book.Promise(0, {1, 0}, absl::Seconds(10), kEpoch);
-  EXPECT_EQ(book.expected_tokens(), RetryBook::kMaxPromises) << "who cannot be known again is not expected";
+  book.Promise({"c", 1}, {1, 0}, absl::Seconds(10), kEpoch);
+  EXPECT_EQ(book.Expected("c", {kMost, kMost}).num_tokens, RetryBook::kMaxPromises);
+}
+
+TEST(RetryBookTest, WhoCannotBeKnownAgainIsNotExpected) {
+  RetryBook book;
+  book.Promise({"", 0}, {1, 0}, absl::Seconds(10), kEpoch);
+  EXPECT_TRUE(book.empty());
+}
+
+TEST(RetryBookTest, CallersAreToldApart) {
+  RetryBook book;
+  for (std::uint64_t call = 1; call <= 1000; ++call) book.Promise({"flood", call}, {100, 0}, absl::Seconds(10), kEpoch);
+  book.Promise({"other", 1}, {7, 0}, absl::Seconds(10), kEpoch);
+  EXPECT_EQ(book.Expected("flood", {50, 0}).num_tokens, 100'000 + 7);
+  EXPECT_EQ(book.Expected("other", {50, 0}).num_tokens, 7 + 50);
+  std::optional<absl::Duration> wait;
+  EXPECT_FALSE(book.Claim({"third", 1}, kEpoch + absl::Seconds(10), &wait)) << "the same request of another";
+  EXPECT_TRUE(book.Claim({"other", 1}, kEpoch + absl::Seconds(10), &wait));
+  book.Expire(kEpoch + absl::Seconds(15));
+  for (const char* caller : {"flood", "other"}) book.Promise({caller, 1}, {100, 0}, absl::Seconds(10), kEpoch);
+  EXPECT_NEAR(book.Expected("flood", {}).num_tokens, 5, 1e-9) << "few of its calls are expected";
+  EXPECT_NEAR(book.Expected("other", {}).num_tokens, 100, 1e-9) << "all came";
 }
 
 }  // namespace

@@ -301,7 +301,7 @@ TEST_F(SchedulerTest, WhoComesAsToldWaitsRatherThanBeingRefusedAgain) {
   ASSERT_TRUE(Submit({MakeJob("a", 10)}).ok());
   JobPtr job = MakeJob("told", 4);
   Arrival arrival = ArrivalOf({job});
-  arrival.entrant.fingerprint = 77;
+  arrival.entrant.call.fingerprint = 77;
   EXPECT_EQ(RetryDelayOf(Admit(arrival).status()), absl::Seconds(1));
   now_seconds_ = 1;
   scheduler_->Admit(arrival, [&](absl::StatusOr<Ticket> ticket) {
@@ -456,7 +456,7 @@ TEST(SchedulerStressTest, EveryAcceptedJobIsDoneOnceWhateverHappens) {
       for (int idx = 0; idx < kCallsPerThread; ++idx) {
         const auto cancellation = std::make_shared<Cancellation>();
         Arrival arrival{.entrant = {.priority = kPriorities[random() % 2],
-                                    .fingerprint = random() % 100,
+                                    .call = {"", random() % 100},
                                     .waits_for_room = random() % 2 == 0}};
         if (random() % 4 == 0) arrival.deadline = SteadyNow() + absl::Microseconds(random() % 300);
         arrival.cancellation = cancellation;

@@ -17,7 +17,7 @@ SECURITY = pathlib.Path(__file__).resolve().parents[2] / "deploy/SECURITY.md"
 # By job: what of the documented configuration is changed, to what, and the lastError that keeps Prometheus out.
 REFUSED = {
     "wrong token": ({"authorization": {"credentials_file": "wrong.token"}}, "server returned HTTP status 401"),
-    "wrong role": ({"authorization": {"credentials_file": "scorer.token"}}, "server returned HTTP status 401"),
+    "wrong role": ({"authorization": {"credentials_file": "scorer.token"}}, "server returned HTTP status 403"),
     "no token": ({"authorization": None}, "server returned HTTP status 401"),
     "foreign authority": ({"tls_config": {"ca_file": "foreign.crt"}}, "certificate signed by unknown authority"),
     "another server": ({"tls_config": {"server_name": "scores.example"}}, "but wanted to match scores.example"),

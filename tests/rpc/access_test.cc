@@ -107,7 +107,9 @@ TEST_F(AccessTest, TwoTokensAreNone) {
   const auto context = WithToken();
   context->AddMetadata("authorization", "Bearer secret");
   v1::ScorePairsResponse response;
-  EXPECT_EQ(scoring_->ScorePairs(context.get(), Request(), &response).error_code(), grpc::UNAUTHENTICATED);
+  const grpc::Status status = scoring_->ScorePairs(context.get(), Request(), &response);
+  EXPECT_EQ(status.error_code(), grpc::UNAUTHENTICATED);
+  EXPECT_THAT(status.error_message(), HasSubstr("'authorization' was sent 2 times"));
 }
 
 TEST_F(AccessTest, AStreamEndsWhenItsTokenIsTakenAway) {
@@ -241,6 +243,128 @@ TEST_F(AccessTest, AnalysesWaitForTheirQuotaAndEndWhenCancelled) {
   EXPECT_EQ(run(4, false), grpc::OK);
   EXPECT_EQ(run(1000, true), grpc::CANCELLED);
   WaitUntil("no stream is left", [&] { return MetricValue("prefscore_streams_in_flight") == 0; });
+}
+
+// Streams that are opened while their caller holds nothing, and so have each a read outstanding, then bring a pair of 6
+// tokens each.
+class ManyStreamsTest : public AccessTest {
+ protected:
+  static constexpr int kNumStreams = 6;
+
+  ManyStreamsTest() {
+    limits_.max_batch_tokens = 1;
+    WriteToken(Role::kScore, "concurrent_tokens = 10");
+    CloseGate();
+    Start();
+  }
+
+  void ExpectThatNoOtherIsLetIn() {
+    absl::SleepFor(kTravelTime);
+    EXPECT_EQ(MetricValue("prefscore_queued_tokens", {{"priority", "bulk"}}), 0);
+  }
+
+  void ExpectThatTheCancelledIsGone() {
+    WaitUntil("a stream that waits is gone", [&] { return MetricValue("prefscore_streams_in_flight") == kNumStreams - 1; });
+    EXPECT_EQ(policy_->num_forwards(), 1);
+  }
+};
+
+TEST_F(ManyStreamsTest, PairStreamsShareTheirQuota) {
+  std::vector<std::unique_ptr<grpc::ClientContext>> contexts;
+  std::vector<std::unique_ptr<grpc::ClientReaderWriter<v1::StreamScorePairsRequest, v1::StreamScorePairsResponse>>> streams;
+  v1::StreamScorePairsRequest message;
+  message.mutable_options();
+  for (int idx = 0; idx < kNumStreams; ++idx) {
+    contexts.push_back(WithToken());
+    streams.push_back(scoring_->StreamScorePairs(contexts.back().get()));
+    streams.back()->Write(message);
+  }
+  absl::SleepFor(kTravelTime);
+  *message.mutable_pair() = IdPair({5}, {1}, {2});
+  for (const auto& stream : streams) {
+    stream->Write(message);
+    WaitUntil("the first one's runs", [&] { return policy_->num_forwards() > 0; });
+  }
+  ExpectThatNoOtherIsLetIn();
+  contexts.back()->TryCancel();
+  EXPECT_EQ(streams.back()->Finish().error_code(), grpc::CANCELLED);
+  ExpectThatTheCancelledIsGone();
+  OpenGate();
+  for (int idx = 0; idx + 1 < kNumStreams; ++idx) {
+    v1::StreamScorePairsResponse response;
+    EXPECT_TRUE(streams[idx]->Read(&response)) << idx;
+    EXPECT_FALSE(response.result().has_status()) << response.result().status().message();
+    streams[idx]->WritesDone();
+    EXPECT_FALSE(streams[idx]->Read(&response));
+    EXPECT_TRUE(streams[idx]->Finish().ok());
+  }
+}
+
+TEST_F(ManyStreamsTest, AnalysesShareTheirQuota) {
+  const auto stub = v1::DiagnosticsService::NewStub(channel_);
+  std::vector<std::unique_ptr<grpc::ClientContext>> contexts;
+  std::vector<v1::AnalyzePairsResponse> responses(kNumStreams);
+  std::vector<std::unique_ptr<grpc::ClientWriter<v1::AnalyzePairsRequest>>> streams;
+  v1::AnalyzePairsRequest message;
+  message.mutable_options()->mutable_scoring()->add_objectives()->set_name("sigmoid");
+  for (int idx = 0; idx < kNumStreams; ++idx) {
+    contexts.push_back(WithToken());
+    streams.push_back(stub->AnalyzePairs(contexts.back().get(), &responses[idx]));
+    streams.back()->Write(message);
+  }
+  absl::SleepFor(kTravelTime);
+  message.Clear();
+  *message.add_pairs() = IdPair({5}, {1}, {2});
+  for (const auto& stream : streams) {
+    stream->Write(message);
+    WaitUntil("the first one's runs", [&] { return policy_->num_forwards() > 0; });
+  }
+  ExpectThatNoOtherIsLetIn();
+  contexts.back()->TryCancel();
+  EXPECT_EQ(streams.back()->Finish().error_code(), grpc::CANCELLED);
+  ExpectThatTheCancelledIsGone();
+  OpenGate();
+  for (int idx = 0; idx + 1 < kNumStreams; ++idx) {
+    streams[idx]->WritesDone();
+    EXPECT_TRUE(streams[idx]->Finish().ok());
+    EXPECT_EQ(responses[idx].report().num_pairs(), 1);
+  }
+}
+
+TEST_F(AccessTest, NothingIsLeftOfStreamsThatPaused) {
+  WriteToken(Role::kScore, "tokens_per_second = 60\nburst_tokens = 1");
+  Start();
+  const std::string_view authorization[] = {"Bearer secret"};
+  std::weak_ptr<const Token> held_by_streams = *tokens_->Authorize(authorization, Role::kScore);
+  const auto diagnostics = v1::DiagnosticsService::NewStub(channel_);
+  for (const bool is_cancelled : {false, true}) {
+    EXPECT_TRUE(Score("secret", is_cancelled ? 1000 : 10).ok()) << "a debt of half a minute, or of a moment";
+    const auto scoring_context = WithToken();
+    const auto scoring = scoring_->StreamScorePairs(scoring_context.get());
+    v1::StreamScorePairsRequest options;
+    options.mutable_options();
+    scoring->Write(options);
+    const auto analysis_context = WithToken();
+    v1::AnalyzePairsResponse report;
+    const auto analysis = diagnostics->AnalyzePairs(analysis_context.get(), &report);
+    v1::AnalyzePairsRequest analysis_options;
+    analysis_options.mutable_options()->mutable_scoring()->add_objectives()->set_name("sigmoid");
+    analysis->Write(analysis_options);
+    if (is_cancelled) {
+      absl::SleepFor(kTravelTime);
+      scoring_context->TryCancel();
+      analysis_context->TryCancel();
+    }
+    scoring->WritesDone();
+    analysis->WritesDone();
+    v1::StreamScorePairsResponse response;
+    while (scoring->Read(&response)) continue;
+    EXPECT_EQ(scoring->Finish().ok(), !is_cancelled);
+    EXPECT_EQ(analysis->Finish().ok(), !is_cancelled);
+  }
+  std::ofstream(token_file_) << TokenFileEntry("other", {Role::kScore}, "another");
+  ASSERT_TRUE(tokens_->Reload().ok());
+  WaitUntil("nobody holds the token any more", [&] { return held_by_streams.expired(); });
 }
 
 TEST_F(AccessTest, AStreamThatPausesEndsWithTheServer) {

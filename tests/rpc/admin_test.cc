@@ -130,6 +130,7 @@ TEST_F(AdminTest, TheLogTellsWhoChangesIt) {
     request.set_log_level(level);
     ASSERT_TRUE(admin_->SetLogLevel(WithToken("admin-secret").get(), request, &response).ok());
   }
+  WaitUntil("both lines are written", [&] { return log_.Lines().size() >= 2; });
   EXPECT_THAT(log_.Lines(), ElementsAre(HasSubstr(" info log level from now on: error token=operator"),
                                         HasSubstr(" warning log level from now on: warning token=operator")));
 }

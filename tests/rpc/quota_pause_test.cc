@@ -22,7 +22,7 @@ class QuotaPauseTest : public ::testing::Test {
   std::shared_ptr<Quota> QuotaInDebt(std::int64_t num_tokens) {
     const auto quota = std::make_shared<Quota>("trainer", QuotaLimits{.tokens_per_second = 1, .burst_tokens = 1},
                                                AccessObserver(), [this] { return now_; });
-    EXPECT_TRUE(quota->Take(num_tokens + 1, false).ok());
+    EXPECT_TRUE(quota->Take(num_tokens + 1).ok());
     return quota;
   }
 

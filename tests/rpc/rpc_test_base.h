@@ -88,6 +88,7 @@ class RpcTestBase : public ::testing::Test {
 
   // Call before Start to change what is served.
   Limits limits_;
+  std::int64_t max_pairs_per_stream_ = ServiceContext().max_pairs_per_stream;
   ConnectionTimes connection_;
   CallLogOptions call_log_;
   std::shared_ptr<testing::FakeModel> policy_ = std::make_shared<testing::FakeModel>("digest-policy", 0.25);
@@ -136,7 +137,8 @@ class RpcTestBase : public ::testing::Test {
                                  .logger = &logger_,
                                  .call_log = call_log_,
                                  .limits = limits_,
-                                 .access = {tokens_.get()}});
+                                 .access = {tokens_.get()},
+                                 .max_pairs_per_stream = max_pairs_per_stream_});
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     grpc::ChannelArguments arguments;

@@ -183,6 +183,20 @@ TEST_F(PairStreamTest, HoldsNoMoreThanTheWindow) {
 }
 
 // Results that nobody takes count as in flight: a client that only writes cannot make the server hold its results.
+TEST_F(PairStreamTest, EndsWhenItsPairsCannotBeCountedFurther) {
+  EXPECT_EQ(max_pairs_per_stream_, std::int64_t{1} << 32) << "as many as a uint32 counts";
+  max_pairs_per_stream_ = 3;
+  Start();
+  grpc::ClientContext context;
+  auto stream = Open(context);
+  for (int idx = 0; idx < 4; ++idx) Send(*stream, IdPair({5}, {1}, {2}));
+  EXPECT_EQ(ReadAll(*stream).size(), 3);
+  const grpc::Status status = stream->Finish();
+  EXPECT_EQ(status.error_code(), grpc::INVALID_ARGUMENT);
+  EXPECT_EQ(status.error_message(), "pair: is one too many; a stream has at most 3 pairs; send the rest in another");
+  EXPECT_EQ(DetailsOf(status).resume_index, "3");
+}
+
 TEST_F(PairStreamTest, ReadsNoFurtherUntilResultsAreTaken) {
   limits_.max_stream_in_flight = 4;
   policy_->mutable_info().max_context_tokens = 50'000;
