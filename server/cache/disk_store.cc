@@ -158,10 +158,11 @@ class RocksStore final : public DiskStore {
 
   std::int64_t BytesOnDisk() const override {
     std::int64_t num_bytes = 0;
-    std::error_code ignored;  // files come and go
-    for (const auto& entry : fs::directory_iterator(path_, ignored)) {
-      const auto size = entry.file_size(ignored);
-      if (!ignored) num_bytes += static_cast<std::int64_t>(size);
+    std::error_code fault;  // a loop over the range would throw where a disk cannot be read
+    for (fs::directory_iterator entry(path_, fault), end; !fault && entry != end; entry.increment(fault)) {
+      std::error_code is_gone;  // files come and go
+      const auto size = entry->file_size(is_gone);
+      if (!is_gone) num_bytes += static_cast<std::int64_t>(size);
     }
     return num_bytes;
   }
