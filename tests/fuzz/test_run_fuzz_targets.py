@@ -2,6 +2,7 @@
 """What scripts/fuzz makes of libFuzzer's output: a crash, a hang and a target that runs nothing must not pass."""
 
 import pathlib
+import subprocess
 import sys
 
 import pytest
@@ -42,6 +43,20 @@ def test_what_is_no_clean_run_is_said(exit_code, log, crash):
     outcome = run_fuzz_targets.outcome_of("rows", exit_code, log)
     assert outcome.crash == crash
     assert crash in run_fuzz_targets.table([outcome])
+
+
+@pytest.mark.parametrize(("rows_log", "rows_exit_code", "exit_code"), [(CLEAN, 0, 0), (CRASH, 77, 1)])
+def test_one_crash_among_the_targets_fails_the_run(tmp_path, rows_log, rows_exit_code, exit_code):
+    (tmp_path / "fuzz").mkdir()
+    for target, log, target_exit_code in [("flags", CLEAN, 0), ("rows", rows_log, rows_exit_code)]:
+        program = tmp_path / "fuzz" / target
+        program.write_text(f"#!/bin/sh\ncat <<'END'\n{log}END\nexit {target_exit_code}\n")
+        program.chmod(0o755)
+    done = subprocess.run([sys.executable, run_fuzz_targets.__file__, "--build-dir", tmp_path, "--seconds", "1",
+                           "flags", "rows"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == exit_code, done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["target", "flags", "rows"]
+    assert ("AddressSanitizer" in done.stderr) == (exit_code == 1)
 
 
 def test_every_target_has_seeds_and_is_described():
