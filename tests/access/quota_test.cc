@@ -214,6 +214,8 @@ TEST_F(QuotaTest, TheLineHoldsAsManyBytesAsItMay) {
             "this call needs about 8 tokens");
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(RetryDelayOf(status), Quota::kConcurrencyDelay);
+  charges_[0] = QuotaCharge();
+  EXPECT_THAT(turns_, ElementsAre(0, 1));
 }
 
 TEST_F(QuotaTest, CorrectionsAreChargedAndHeld) {
