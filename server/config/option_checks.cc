@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "absl/strings/numbers.h"
+#include "server/util/host_port.h"
 
 namespace prefscore {
 
@@ -19,10 +19,7 @@ absl::Status CheckOneOf(const std::string& flag, const std::string& value, std::
 }
 
 absl::Status CheckAddress(const std::string& flag, const std::string& address) {
-  const std::size_t colon = address.rfind(':');
-  int port = -1;
-  if (colon == std::string::npos || colon == 0 || !absl::SimpleAtoi(address.substr(colon + 1), &port) || port < 0 ||
-      port > 65535) {
+  if (!ParseHostPort(address).has_value()) {
     return FlagError(flag, absl::StrCat("'", address, "' is not HOST:PORT with a port in [0, 65535]"));
   }
   return absl::OkStatus();

@@ -8,7 +8,6 @@
 #include <iterator>
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "prometheus/text_serializer.h"
 #include "server/metrics/bounded_stream.h"
@@ -117,14 +116,12 @@ absl::StatusOr<std::unique_ptr<MetricsExposer>> MetricsExposer::Start(
     response.set_content(TextOf(sources), "text/plain; version=0.0.4; charset=utf-8");
   });
 
-  std::string host = HostOf(options.address);
-  if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
-  int port = 0;
-  const bool is_number = absl::SimpleAtoi(options.address.substr(options.address.rfind(':') + 1), &port);
-  if (is_number && port == 0) {
-    port = server->bind_to_any_port(host);
-  } else if (!is_number || !server->bind_to_port(host, port)) {
-    port = -1;
+  const auto host_port = ParseHostPort(options.address);
+  int port = -1;
+  if (host_port.has_value() && host_port->port == 0) {
+    port = server->bind_to_any_port(host_port->host);
+  } else if (host_port.has_value() && server->bind_to_port(host_port->host, host_port->port)) {
+    port = host_port->port;
   }
   if (port <= 0) {
     return absl::UnavailableError(absl::StrCat("cannot serve metrics on ", options.address,

@@ -16,7 +16,6 @@
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "server/util/host_port.h"
 #include "server/util/status_macros.h"
@@ -59,13 +58,11 @@ absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Listen(const std::string& ad
   const int stop_descriptor = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (stop_descriptor < 0) return absl::UnavailableError(absl::StrCat("eventfd: ", std::strerror(errno)));
   std::unique_ptr<Acceptor> acceptor(new Acceptor(stop_descriptor, logger));
-  std::string host = HostOf(address);
-  if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
-  int port = 0;
-  if (!absl::SimpleAtoi(address.substr(address.rfind(':') + 1), &port)) {
+  const auto host_port = ParseHostPort(address);
+  if (!host_port.has_value()) {
     return absl::InvalidArgumentError(absl::StrCat("'", address, "' is not HOST:PORT"));
   }
-  if (const absl::Status status = acceptor->Bind(host, port); !status.ok()) {
+  if (const absl::Status status = acceptor->Bind(host_port->host, host_port->port); !status.ok()) {
     return absl::UnavailableError(absl::StrCat("cannot listen on ", address, ": ", std::string(status.message())));
   }
   return acceptor;

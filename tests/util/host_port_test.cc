@@ -17,6 +17,17 @@ TEST(HostPortTest, LoopbackIsWhatOnlyThisMachineReaches) {
   }
 }
 
+TEST(HostPortTest, PortsAreNumbersThatPortsCanHave) {
+  const auto v6 = ParseHostPort("[::1]:50051");
+  ASSERT_TRUE(v6.has_value());
+  EXPECT_EQ(v6->host, "::1");
+  EXPECT_EQ(v6->port, 50051);
+  for (const char* address : {"a:0", "a:65535", "::1:1"}) EXPECT_TRUE(ParseHostPort(address).has_value()) << address;
+  for (const char* address : {"", "a", "a:", ":1", "a:b", "a:-1", "a:65536", "1"}) {
+    EXPECT_FALSE(ParseHostPort(address).has_value()) << address;
+  }
+}
+
 TEST(HostPortTest, HostIsWhatStandsBeforeTheLastColon) {
   EXPECT_EQ(HostOf("localhost:1"), "localhost");
   EXPECT_EQ(HostOf("[::1]:1"), "[::1]");

@@ -74,12 +74,7 @@ CLI::App* AddAnalyze(CLI::App& app, AnalyzeOptions& options) {
           "--saturation-threshold", [&](const double& weight) { analysis.set_saturation_threshold(weight); },
           "A pair is saturated where its sigmoid weight is below this")
       ->default_str("0.01");
-  analyze->add_option_function<std::string>(
-      "--policy", [&](const std::string& name) { analysis.mutable_scoring()->set_policy(name); },
-      "Name of the policy model; default: the server's policy");
-  analyze->add_option_function<std::string>(
-      "--reference", [&](const std::string& name) { analysis.mutable_scoring()->set_reference(name); },
-      "Name of the reference model; default: the server's reference");
+  AddModelFlags(*analyze, *analysis.mutable_scoring());
   AddCacheFlags(*analyze, *analysis.mutable_scoring());
   return analyze;
 }

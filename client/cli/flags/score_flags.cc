@@ -35,12 +35,7 @@ CLI::App* AddScore(CLI::App& app, ScoreOptions& options) {
   RequireServer(*score);
   AddFileFlags(*score, options.input, options.output, options.overwrite);
   v1::ScoringOptions& scoring = options.scoring;
-  score->add_option_function<std::string>(
-      "--policy", [&](const std::string& name) { scoring.set_policy(name); },
-      "Name of the policy model; default: the server's policy");
-  score->add_option_function<std::string>(
-      "--reference", [&](const std::string& name) { scoring.set_reference(name); },
-      "Name of the reference model; default: the server's reference");
+  AddModelFlags(*score, scoring);
   AddObjectiveFlag(*score, [&](const v1::Objective& objective) {
     *scoring.add_objectives() = objective;
   })->default_str(kDefaultObjective);

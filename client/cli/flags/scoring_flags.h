@@ -23,6 +23,16 @@ inline const std::map<std::string, v1::CacheMode> kCacheModes = {{"read-write", 
                                                           {"refresh", v1::CACHE_MODE_REFRESH},
                                                           {"read-only", v1::CACHE_MODE_READ_ONLY}};
 
+// Which models.
+inline void AddModelFlags(CLI::App& app, v1::ScoringOptions& message) {
+  app.add_option_function<std::string>(
+      "--policy", [&message](const std::string& name) { message.set_policy(name); },
+      "Name of the policy model; default: the server's policy");
+  app.add_option_function<std::string>(
+      "--reference", [&message](const std::string& name) { message.set_reference(name); },
+      "Name of the reference model; default: the server's reference");
+}
+
 // What to do with the server's cache of log-probs; `Message` has the fields.
 template <typename Message>
 void AddCacheFlags(CLI::App& app, Message& message) {
